@@ -1,6 +1,6 @@
-//! The options by which an operator names one aggregate: `--type TYPE --id ID`, and `--patient ID` for a patient.
+//! The options that name one aggregate: `--type TYPE --id ID`, and `--patient ID` for a patient.
 //!
-//! Every command that is about one aggregate takes them from here, so that none is for patients only.
+//! Every command about one aggregate uses them, so that none is for patients only.
 
 use super::error::CliError;
 use super::output::printable;
@@ -31,7 +31,7 @@ impl AggregateArguments {
             (None, Some(kind), Some(id)) => {
                 Some(AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() })
             }
-            // clap refuses half of the pair.
+            // clap refuses one of the pair alone.
             (None, _, _) => None,
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn takes(target: &TargetConfig, aggregate_type: &str) -> bool {
     target.aggregate_types.iter().any(|kind| kind.as_str() == aggregate_type)
 }
 
-/// The refusal of a target that does not take this type.
+/// The error for a target that does not accept this type.
 pub(super) fn not_taken(target: &TargetConfig, aggregate_type: &str) -> CliError {
     CliError::Usage(format!(
         "target `{}` takes no `{aggregate_type}`; fix: choose another target, or add the type to its aggregate_types",
@@ -57,21 +57,21 @@ pub(super) fn not_taken(target: &TargetConfig, aggregate_type: &str) -> CliError
     ))
 }
 
-/// The refusal of an aggregate of which the store has no trace.
+/// The error for an aggregate that the store does not know.
 pub(super) fn unknown(key: &AggregateKey) -> CliError {
     let kind = named(&key.aggregate_type);
     let kind = kind.trim_matches('`');
     CliError::Failed(format!("the store has no {kind} {}", named(&key.aggregate_id)))
 }
 
-/// An aggregate's name, in quotes where its blanks would not be seen.
+/// An aggregate's name. It is quoted if blanks in it would be invisible.
 pub(super) fn shown(key: &AggregateKey) -> String {
     let text = key.to_string();
     let shown = named(&text);
     if shown.starts_with('`') { printable(&text) } else { shown }
 }
 
-/// Refuses an aggregate that the store has never seen: that is a typo, not an aggregate without failures.
+/// Refuses an aggregate that the store has never seen, because it is probably a typing error.
 pub(super) async fn require_known(store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
     match key {
         Some(key) if !store.knows(key).await? => Err(unknown(key)),
@@ -79,8 +79,7 @@ pub(super) async fn require_known(store: &Store, key: Option<&AggregateKey>) -> 
     }
 }
 
-/// Says why an aggregate has no delivery of the kind that was asked for: the store has never seen it, or its type goes
-/// nowhere.
+/// Explains why an aggregate has no matching delivery: the store has never seen it, or no target accepts its type.
 pub(super) async fn explain_none(config: &Config, store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
     require_known(store, key).await?;
     let Some(key) = key else { return Ok(()) };

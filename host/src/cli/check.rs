@@ -1,4 +1,4 @@
-//! `host check`: configuration, store, and every target with its adapter, one line each.
+//! `host check`: checks configuration, store, and every target with its adapter, and prints one line for each.
 
 use std::process::ExitCode;
 
@@ -28,9 +28,9 @@ struct Line {
     level: FindingLevel,
     message: String,
     details: Vec<Finding>,
-    /// For an administrator of the target's database, who may run them.
+    /// SQL for an administrator of the target's database to run.
     statements: Vec<String>,
-    /// The exit code when this is a problem.
+    /// The exit code if this line is a problem.
     exit_code: u8,
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         Ok(line) => line,
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),
     });
-    // A store that cannot be read was reported above.
+    // An unreadable store was reported above.
     let snapshot = read_status(config).await.unwrap_or_default();
     lines.extend(compare_hosts(config, &snapshot));
     let runtime = wiring::runtime(config)?;
@@ -122,7 +122,7 @@ fn compare_hosts(config: &Config, snapshot: &StatusSnapshot) -> Option<Line> {
     Some(Line { details: found.iter().map(finding).collect(), ..line })
 }
 
-/// `active` is the digest of the adapter that hosts use at this target.
+/// Checks one target. `active` is the digest of the adapter that hosts use for it.
 async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, active: Option<&str>) -> Line {
     let subject = format!("target {}", config.name);
     if !config.enabled {
@@ -138,7 +138,7 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
     };
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let checked = target.check(&adapter).await;
-    // A database that did not answer is not asked again.
+    // A database that did not respond is not queried again.
     let statements = if checked.is_ok() { target.exact_user().await } else { Vec::new() };
     target.close().await;
     let line = match checked {
@@ -155,7 +155,7 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
     Line { statements, ..line }
 }
 
-/// A file that is not the active adapter was rolled back, or is about to be loaded.
+/// Reports a file that is not the active adapter: it was rolled back, or will be loaded soon.
 fn compare_adapter(adapter: &Adapter, active: Option<&str>) -> Option<Finding> {
     let active = active.filter(|active| *active != adapter.sha256())?;
     let message = format!(

@@ -1,4 +1,4 @@
-//! `host conflicts`: deliveries that a target's own state forbids, and an operator's decision.
+//! `host conflicts`: lists conflicts with a target's own state, and records an operator's decision.
 
 use std::process::ExitCode;
 

@@ -35,7 +35,7 @@ impl CliError {
     }
 }
 
-/// The exit code of what a target or its adapter failed with.
+/// The exit code for a failure of a target or its adapter.
 pub(super) fn failure_exit_code(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Adapter => 5,

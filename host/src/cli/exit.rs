@@ -1,7 +1,7 @@
-//! Ends the process within a time limit, whatever hangs.
+//! Ends the process within a time limit, even if threads hang.
 //!
 //! A thread may hang on a file of a lost server or on a full pipe, and a runtime's threads may never yield. None of
-//! them delays the exit. Committed work is safe, and a lease that was not released expires.
+//! them delays the exit. Committed work is safe, and an unreleased lease expires.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::runtime::Runtime;
 
 use super::logging::Log;
 
-/// Time for shutdown, in addition to the time that running deliveries get.
+/// The time for shutdown, in addition to the time for running deliveries.
 pub(super) const MARGIN: Duration = Duration::from_secs(20);
 
-/// Time for shutdown after a second signal.
+/// The time for shutdown after a second signal.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// Time for shutdown when all work is done.
+/// The time for shutdown when all work is done.
 const AFTER_ALL: Duration = Duration::from_secs(10);
 /// How long shutdown waits for the runtime's tasks and threads.
 const THREADS: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ pub(super) fn end_within(limit: Duration) {
         std::process::exit(1);
     };
     if std::thread::Builder::new().name("ending".to_owned()).spawn(wait).is_err() {
-        // Without a thread nothing could exit later.
+        // Without a thread, nothing could end the process later.
         std::process::exit(1);
     }
 }

@@ -1,4 +1,4 @@
-//! `host failed`: lists failed deliveries, and dismisses some.
+//! `host failed`: lists and dismisses failed deliveries.
 
 use std::process::ExitCode;
 
@@ -176,7 +176,7 @@ async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, C
     Ok(ExitCode::SUCCESS)
 }
 
-/// What an operator can do about these.
+/// Advice for an operator about these failures.
 fn advice(failed: &[FailedDelivery]) -> Vec<&'static str> {
     let is_conflict = |one: &FailedDelivery| one.kind.as_deref() == Some(FailureKind::Conflict.as_str());
     let can_be_retried = |one: &FailedDelivery| one.attempts > 0 && !is_conflict(one);

@@ -1,6 +1,6 @@
-//! The help of every command as a snapshot, its style, and `docs/commands.md` against what clap knows.
+//! Compares the help of every command with a snapshot, checks its style, and compares `docs/commands.md` with clap.
 //!
-//! `UPDATE_EXPECT=1` writes the snapshot `tests/cases/cli/help.txt` anew.
+//! `UPDATE_EXPECT=1` rewrites the snapshot `tests/cases/cli/help.txt`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ fn workspace(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Every visible command with its words: `["plugin", "list"]`.
+/// Every visible command with its path: `["plugin", "list"]`.
 fn commands() -> Vec<(Vec<String>, clap::Command)> {
     fn collect(words: &[String], command: &clap::Command, found: &mut Vec<(Vec<String>, clap::Command)>) {
         found.push((words.to_vec(), command.clone()));
@@ -27,7 +27,7 @@ fn commands() -> Vec<(Vec<String>, clap::Command)> {
     found
 }
 
-/// The long options of a command that are its own.
+/// The long options of a command, without global ones.
 fn options(command: &clap::Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter(|argument| !argument.is_global_set() && !argument.is_hide_set());
     let longs = own.filter_map(clap::Arg::get_long).filter(|long| !matches!(*long, "help" | "version"));

@@ -1,8 +1,8 @@
-//! `host import`: writes patients and clinical records of another system's export to the store, and queues what
-//! changed.
+//! `host import`: writes patients and clinical records of another system's export to the store, and queues the changed
+//! ones.
 //!
-//! The plan decides which kinds of resources are read from which file, and in what order (`import/plan.rs`). Each of
-//! these parts is imported by itself (`import_part.rs`), so that a run that was killed resumes in any of them.
+//! The plan decides which kinds of resources are read from which file, and in what order (`import/plan.rs`). Each part
+//! is imported separately (`import_part.rs`), so that a killed run can resume in any part.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -37,7 +37,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Plans on a thread of its own, since it reads every file.
+/// Plans on a separate thread, because planning reads every file.
 async fn plan(arguments: &Arguments, options: &Options) -> Result<Plan, CliError> {
     let (files, options) = (arguments.files.clone(), options.clone());
     let planned = tokio::task::spawn_blocking(move || Plan::new(&files, &options)).await;

@@ -1,4 +1,4 @@
-//! The command line of `host import`, and how the files are to be read by it.
+//! The command line of `host import`, and the options for reading the files that result from it.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ enum QuotesName {
     None,
 }
 
-/// How the files are to be read.
+/// The options for reading the files.
 pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
     if arguments.files.len() > 1 && arguments.files.iter().any(|file| file.as_os_str() == "-") {
         return Err(CliError::Usage("stdin is imported alone; fix: leave out the other files".to_owned()));
@@ -138,7 +138,7 @@ pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
     })
 }
 
-/// The format, which is that of every file.
+/// The common format of all files.
 fn format(arguments: &Arguments) -> Result<Format, CliError> {
     match arguments.format {
         Some(FormatName::Ndjson) => return Ok(Format::Ndjson),
@@ -191,7 +191,7 @@ fn delimiter(arguments: &Arguments) -> Result<u8, CliError> {
     }
 }
 
-/// Where the rejects of each part are listed.
+/// The path of each part's file of rejects.
 pub(super) fn rejects_paths(arguments: &Arguments, parts: &[Part]) -> Result<Vec<PathBuf>, CliError> {
     let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
     let paths: Vec<_> = match &arguments.rejects {
@@ -227,8 +227,8 @@ fn rejects_path(part: &Part) -> PathBuf {
     name.into()
 }
 
-/// The name under which the store keeps this import's progress. The same file with other options is another import, and
-/// so is one whose references lead elsewhere by now. `None` for a pipe, which cannot be read twice.
+/// The id under which the store keeps this import's progress. The same file with other options or with other targets of
+/// references is another import. `None` for a pipe, which cannot be read twice.
 pub(super) fn import_id(file: &Path, options: &Options) -> Option<String> {
     let path = file.canonicalize().ok().filter(|path| path.is_file())?;
     let Options { format, fhir, kind, rejects_unreadable, ids, columns, delimiter, quotes, strict, .. } = options;

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::import::Kind;
 use crate::store::ImportProgress;
 
-/// How often the log reports the progress where there is no terminal for a bar.
+/// How often the log shows the progress without a terminal.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// The bar: bytes of the file, patients or records a second, time left.
+/// The bar: bytes of the file, patients or records per second, remaining time.
 pub(super) struct Bar {
     drawn: ProgressBar,
     kind: Kind,
@@ -36,7 +36,7 @@ impl Bar {
     pub(super) fn show(&mut self, progress: &ImportProgress) {
         let done = progress.created + progress.updated + progress.unchanged;
         let first = *self.first.get_or_insert_with(|| {
-            // Skipping what an earlier run imported is fast, and would distort the time left.
+            // Skipping the records of an earlier run is fast, and would distort the remaining time.
             self.drawn.set_position(self.read.load(Ordering::Relaxed));
             self.drawn.reset_eta();
             done

@@ -1,8 +1,8 @@
-//! One part of an import: the resources of one kind in one file.
+//! Imports one part: the resources of one kind in one file.
 //!
 //! One thread reads and validates the file; this one writes. At most a few chunks wait between them. Each chunk is one
-//! transaction, which also records how much of the file was imported (`store/imports.rs`). A run that was killed
-//! resumes after its last chunk.
+//! transaction, which also records how much of the file was imported (`store/imports.rs`). A killed run resumes after
+//! its last chunk.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use crate::import::{Chunk, Chunks, ImportError, Kind, Options, Part, Prefix, Rej
 use crate::service::{ClinicalService, PatientService, ServiceError, count};
 use crate::store::{ImportProgress, Store};
 
-/// Chunks that may wait to be written.
+/// The maximum number of chunks that wait to be written.
 const CHUNKS_WAITING: usize = 2;
 
-/// What the reading thread sends.
+/// A message of the reading thread.
 enum ReaderEvent {
-    /// The file is open. An earlier run has imported this many lines.
+    /// The file is open, and an earlier run has imported this many lines.
     Open {
         lines: u64,
         size: Option<u64>,
@@ -31,18 +31,18 @@ enum ReaderEvent {
     Failed(ImportError),
 }
 
-/// What became of a part.
+/// The result of a part.
 pub(super) struct Done {
     pub(super) kind: Kind,
     pub(super) file: PathBuf,
     pub(super) rejects: PathBuf,
     /// Progress before this run.
     pub(super) before: ImportProgress,
-    /// Progress after this run. Counts are of all runs together.
+    /// Progress after this run. Counts include all earlier runs.
     pub(super) progress: ImportProgress,
-    /// Records of this run that refer to what the store does not have.
+    /// Records of this run that refer to records which the store does not have.
     pub(super) waiting: u64,
-    /// Resources of other kinds in a pipe, which cannot be read again for them.
+    /// Resources of other kinds in a pipe, which cannot be read again to import them.
     pub(super) passed_over: BTreeMap<&'static str, u64>,
 }
 
@@ -98,15 +98,15 @@ pub(super) async fn run(
     import.import_all(&mut events).await
 }
 
-/// The writing side.
+/// The writing side of an import.
 struct Import {
     patients: PatientService,
     clinical: ClinicalService,
-    /// The name of its progress in the store; none for a pipe and for a dry run.
+    /// The id of its progress in the store; `None` for a pipe and for a dry run.
     id: Option<String>,
     is_pipe: bool,
     dry_run: bool,
-    /// Whether a reject keeps its record.
+    /// Whether the report of a reject contains its record.
     keep_records: bool,
     rejects: Rejects,
     bar: Bar,
@@ -142,7 +142,7 @@ impl Import {
         Ok(self.done)
     }
 
-    /// What became of the records before one that ended the import.
+    /// What happened to the records before the one that ended the import.
     fn became_of_earlier(&self) -> &'static str {
         let had_any = self.done.progress.bytes_done > 0;
         match (self.dry_run, had_any, self.id.is_some()) {
@@ -153,7 +153,7 @@ impl Import {
         }
     }
 
-    /// Ends with an error when nothing of the file's beginning is a patient.
+    /// Returns an error if no record at the file's beginning is a valid patient.
     fn refuse_hopeless(&mut self, chunk: &Chunk) -> Result<(), CliError> {
         let is_hopeless = chunk.patients.is_empty()
             && chunk.passed_over.is_empty()
@@ -203,7 +203,7 @@ impl Import {
         }
     }
 
-    /// The progress once this chunk is written, but for what became of its patients and records.
+    /// The progress after this chunk is written, without the results of its patients and records.
     fn reached(&self, chunk: &Chunk, rejects_bytes: u64) -> ImportProgress {
         let progress = &self.done.progress;
         let (rejected, incomplete) = chunk.rejected_and_incomplete();
@@ -242,7 +242,7 @@ impl Import {
     }
 }
 
-/// Reads on a thread of its own: parsing takes a whole processor, and file access blocks.
+/// Reads on a separate thread: parsing occupies a whole processor, and file access blocks.
 fn read_on_a_thread(file: PathBuf, options: Options, earlier: Option<ImportProgress>) -> mpsc::Receiver<ReaderEvent> {
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     tokio::task::spawn_blocking(move || {
@@ -256,7 +256,7 @@ fn read_on_a_thread(file: PathBuf, options: Options, earlier: Option<ImportProgr
         };
         let stream = chunks.stream();
         let open = ReaderEvent::Open { lines: chunks.lines(), size: stream.size(), read: stream.read_count() };
-        // A receiver that is gone has failed and reports that itself.
+        // A closed receiver means that writing failed, which is reported there.
         let mut is_wanted = sender.blocking_send(open).is_ok();
         while is_wanted {
             let (event, is_last) = match chunks.next_chunk() {

@@ -14,20 +14,20 @@ use crate::config::Config;
 use crate::import::{Kind, Plan};
 use crate::store::ImportProgress;
 
-/// The most names in one line.
+/// The maximum number of names in one line.
 const NAMES_MAX: usize = 12;
 
 /// The summary of an import.
 pub(super) struct Report {
     parts: Vec<Done>,
     not_imported: BTreeMap<&'static str, u64>,
-    /// Some of these are in a pipe, and would be imported from a file.
+    /// Whether a pipe contained resources of other kinds, which could be imported from a file.
     has_passed_over: bool,
     files_ignored: u64,
-    /// The address that references showed.
+    /// The address of the server, as the references show it.
     base_url: Option<String>,
     elapsed: Duration,
-    /// Enabled targets, with the types that they take.
+    /// Enabled targets, with the types that they accept.
     targets: Vec<(String, BTreeSet<String>)>,
 }
 
@@ -47,7 +47,7 @@ impl Report {
         Self { parts, not_imported, has_passed_over, files_ignored, base_url, elapsed, targets }
     }
 
-    /// Whether everything that can be imported was, as a whole.
+    /// Whether everything that can be imported was imported completely.
     pub(super) fn is_whole(&self) -> bool {
         let is_whole = |part: &Done| part.progress.rejected == 0 && part.progress.incomplete == 0;
         self.parts.iter().all(is_whole) && !self.has_passed_over
@@ -62,7 +62,7 @@ impl Report {
         }
     }
 
-    /// What all parts of each kind came to.
+    /// The sum over all parts of each kind.
     fn by_kind(&self) -> BTreeMap<Kind, ImportProgress> {
         let mut kinds: BTreeMap<Kind, ImportProgress> = BTreeMap::new();
         for part in &self.parts {
@@ -77,7 +77,7 @@ impl Report {
         total
     }
 
-    /// How many patients and records this run imported.
+    /// The number of patients and records that this run imported.
     fn imported(&self) -> u64 {
         done(&self.total(|part| &part.progress)) - done(&self.total(|part| &part.before))
     }
@@ -96,13 +96,13 @@ impl Report {
         if arguments.dry_run {
             lines.push("   [INFO] nothing was written (--dry-run)".to_owned());
         } else if !self.parts.iter().all(is_skipped) {
-            // An earlier run queued what it imported, and that may be delivered by now.
+            // An earlier run queued the same records, which may be delivered by now.
             lines.extend(self.lines_of_targets(&kinds));
         }
         lines
     }
 
-    /// What earlier runs and this one did.
+    /// The results of earlier runs and of this one.
     fn lines_of_runs(&self) -> Vec<String> {
         let skip = paint(AnsiColor::Yellow, "[SKIP]");
         let skipped = self.parts.iter().filter(|part| is_skipped(part)).count();
@@ -200,7 +200,7 @@ impl Report {
         self.targets.iter().map(line).collect()
     }
 
-    /// What was imported, in one word.
+    /// The noun for the imported records.
     fn noun(&self) -> &'static str {
         let kinds: BTreeSet<_> = self.parts.iter().map(|part| part.kind).collect();
         match kinds.first() {
@@ -254,7 +254,7 @@ fn counts_json(progress: &ImportProgress) -> Value {
     })
 }
 
-/// Whether an earlier run imported all of it.
+/// Whether an earlier run imported the whole part.
 fn is_skipped(part: &Done) -> bool {
     part.before.lines_done > 0 && part.before.bytes_done == part.progress.bytes_done
 }
@@ -273,7 +273,7 @@ fn add(total: &mut ImportProgress, progress: &ImportProgress) {
     total.incomplete += progress.incomplete;
 }
 
-/// The first of these names, and how many there are besides.
+/// The first names, and the number of further ones.
 fn names(all: impl Iterator<Item = impl ToString>) -> String {
     let all: Vec<_> = all.map(|name| name.to_string()).collect();
     let more = all.len().saturating_sub(NAMES_MAX);

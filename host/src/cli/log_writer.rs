@@ -1,8 +1,8 @@
-//! Sends log lines through a bounded queue to one thread, which alone writes to stderr.
+//! Sends log lines through a bounded queue to one thread, the only one that writes to stderr.
 //!
-//! Logging never blocks or fails because of stderr: a reader that is gone, a full disk or a closed descriptor costs
-//! lines, never work. Lost lines are counted, and the count is logged when lines can be written again. An event is one
-//! line: text of others in it can neither begin another line nor move a terminal's cursor.
+//! Logging never blocks or fails because of stderr: a closed pipe, a full disk or a closed descriptor loses lines, but
+//! never delays work. Lost lines are counted, and the count is logged when lines can be written again. An event is one
+//! line: text in it can neither begin another line nor move a terminal's cursor.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::output::harmless;
 
-/// How many lines may wait to be written.
+/// The maximum number of lines that wait to be written.
 const WAITING_MAX: usize = 4_096;
 
 /// A message to the writing thread.
@@ -36,7 +36,7 @@ impl LogWriter {
     /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, messages) = sync_channel(WAITING_MAX);
         let lost = Arc::<AtomicU64>::default();
@@ -45,10 +45,10 @@ impl LogWriter {
         Ok(Self { sender, lost })
     }
 
-    /// Waits until all lines so far are written, at most for `limit`.
+    /// Waits until all lines so far are written, but at most `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let (done, written) = sync_channel(1);
-        // A full queue means that stderr is not being read.
+        // A full queue means that stderr is blocked.
         if self.sender.try_send(Message::Flushed(done)).is_ok() {
             let _in_time = written.recv_timeout(limit);
         }
@@ -69,7 +69,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
         match message {
             Message::Line(line) => {
                 let missing = lost.load(Ordering::Relaxed);
-                // Subtract only what was reported, so that a blocked write hides no lost line.
+                // Only the reported number is subtracted, so that lines lost during this write are counted.
                 if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_ok() {
                     lost.fetch_sub(missing, Ordering::Relaxed);
                 }
@@ -86,7 +86,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
     }
 }
 
-/// Collects one event's line and sends it as a whole.
+/// Collects the text of one event and sends it as one line.
 pub(super) struct Line {
     writer: LogWriter,
     text: Vec<u8>,
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// An output that fails, accepts or blocks on command.
+    /// An output for tests, which fails, accepts or blocks on command.
     #[derive(Clone, Default)]
     struct Output(Arc<Mutex<State>>);
 

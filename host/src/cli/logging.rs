@@ -1,7 +1,7 @@
-//! Logs: to stderr, as text for people or JSON for machines; `RUST_LOG` chooses (default
+//! Writes logs to stderr, as text for people or JSON for machines. `RUST_LOG` selects them (default
 //! `warn,host=info,adapter=info`).
 //!
-//! A log that cannot be written stops and delays nothing (`log_writer.rs`). Panics are logged the same way.
+//! A log that cannot be written never stops or delays the host (`log_writer.rs`). Panics are logged in the same way.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_writer::LogWriter;
 
-/// The default of `RUST_LOG`: warnings of libraries, information of the host and its adapters.
+/// The default of `RUST_LOG`: warnings of libraries, and the level `info` for the host and its adapters.
 const DEFAULT: &str = "warn,host=info,adapter=info";
 
 /// How long shutdown waits for the last lines.
@@ -38,7 +38,7 @@ impl Drop for Log {
 /// Starts logging, once per process.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// When the system cannot start a thread.
 pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let writer = LogWriter::start(std::io::stderr())?;
@@ -49,7 +49,7 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
         LogFormat::Text => all.with(lines.with_ansi(colour).with_target(false)).init(),
         LogFormat::Json => all.with(lines.json().flatten_event(true)).init(),
     }
-    // The standard hook writes to stderr itself, and would block when stderr is not being read.
+    // The standard hook writes to stderr directly, and would block when stderr is blocked.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -58,9 +58,9 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     Ok(Log(writer))
 }
 
-/// The most that is logged, whatever `RUST_LOG` is. Below warnings, libraries log requests and statements with
+/// The upper limit of logging, regardless of `RUST_LOG`. Below warnings, libraries log requests and statements with
 /// patients' data, some of them gigabytes. A database driver often logs the server's own text (PostgreSQL's NOTICE and
-/// WARNING), which may hold any data. Its errors reach the host as errors.
+/// WARNING), which may contain any data. The driver's errors reach the host as errors.
 fn may_be_shown(event: &Metadata<'_>) -> bool {
     let (root, _) = event.target().split_once("::").unwrap_or((event.target(), ""));
     match root {

@@ -1,6 +1,6 @@
-//! The command line: one file per verb. Output on stdout is a contract (docs/commands.md), logs go to stderr.
+//! The command line: one file per command. Output on stdout is a contract (docs/commands.md); logs go to stderr.
 //!
-//! It wires the parts together and prints their results. It never decides about deliveries.
+//! It connects the parts and prints their results. It makes no decisions about deliveries.
 
 mod aggregate;
 mod check;
@@ -156,12 +156,12 @@ pub fn main() -> ExitCode {
     code
 }
 
-/// Prints help or the error about the arguments, and ends. A repeated argument may contain foreign text, so control
-/// characters are removed.
+/// Prints help or an argument error, and exits. A repeated argument may contain any text, so control characters are
+/// removed.
 fn refuse_arguments(error: &clap::Error) -> ! {
-    // Also the value of `--option=VALUE` alone.
+    // For `--option=VALUE`, the value alone too.
     let values = std::env::args().filter_map(|argument| argument.split_once('=').map(|(_, value)| value.to_owned()));
-    // The message has each argument without what colours it.
+    // The message contains each argument without colour sequences.
     let repeated = std::env::args().chain(values).map(|argument| anstream::adapter::strip_str(&argument).to_string());
     let foreign: Vec<_> = repeated.filter(|argument| argument.contains(is_unprintable)).collect();
     if foreign.is_empty() {

@@ -1,13 +1,13 @@
-//! Who decides, and why: the options `--reason` and `--by` of commands that record both.
+//! The options `--reason` and `--by` of commands that record a decision.
 
 use super::output::printable;
 
-/// One line that an operator gives as the reason.
+/// Parses an operator's reason: one line.
 pub(super) fn reason(text: &str) -> Result<String, String> {
     plain(text, 1_024)
 }
 
-/// An operator's name.
+/// Parses an operator's name.
 pub(super) fn name(text: &str) -> Result<String, String> {
     plain(text, 64)
 }
@@ -18,7 +18,7 @@ fn plain(text: &str, characters_max: usize) -> Result<String, String> {
     is_plain.then(|| text.to_owned()).ok_or_else(|| format!("expected 1 to {characters_max} characters on one line"))
 }
 
-/// The uid of this process, for when no variable names its user.
+/// The uid of this process, if no variable contains the user's name.
 #[cfg(target_os = "linux")]
 fn user_number() -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
@@ -30,7 +30,7 @@ fn user_number() -> Option<String> {
     None
 }
 
-/// The system's user who runs this command.
+/// The system user who runs this command.
 pub(super) fn user() -> String {
     let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"];
     names

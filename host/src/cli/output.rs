@@ -1,4 +1,4 @@
-//! Prints lines to stdout and errors to stderr, with colour on a terminal only (`NO_COLOR` is honoured).
+//! Prints lines to stdout and errors to stderr, with colours only on a terminal (`NO_COLOR` is honoured).
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -10,13 +10,13 @@ use crate::domain::words::{is_unprintable, one_line};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
-/// Whether the reader of stdout is gone, so that a repeating command may end.
+/// Whether stdout is closed, so that a repeating command can end.
 pub(super) fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
-/// Prints one line to stdout, without control characters, so that foreign text cannot begin a second line. If the
-/// reader is gone (`| head`), no more lines are written, and the command continues and ends as usual.
+/// Prints one line to stdout without control characters, so that other programs' text cannot begin a second line. If
+/// stdout is closed (`| head`), no more lines are written, and the command still completes.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text).replace('\n', "\\n")) {
         Ok(()) => {}
@@ -28,17 +28,17 @@ pub(super) fn line(text: &str) {
     }
 }
 
-/// Prints the lines of a text of our own.
+/// Prints the lines of one of the host's own texts.
 pub(super) fn lines(text: &str) {
     text.lines().for_each(line);
 }
 
-/// Empties the screen and what can be scrolled back, where stdout is a terminal. Returns whether it is one.
+/// Clears the screen and its scrollback if stdout is a terminal. Returns whether it is one.
 pub(super) fn clear_screen() -> bool {
     let mut stdout = std::io::stdout();
     let is_terminal = stdout.is_terminal();
     if is_terminal {
-        // A failed write shows again with the next line.
+        // If it fails, the next line fails too.
         drop(stdout.write_all(b"\x1b[H\x1b[2J\x1b[3J"));
     }
     is_terminal
@@ -49,13 +49,13 @@ pub(super) fn json(value: &serde_json::Value) {
     line(&in_ascii_where_it_matters(&value.to_string()));
 }
 
-/// Prints one JSON object to stdout, over several lines.
+/// Prints one JSON object to stdout, on several lines.
 pub(super) fn pretty_json(value: &serde_json::Value) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.lines().for_each(|text| line(&in_ascii_where_it_matters(text)));
 }
 
-/// Writes control characters as JSON escapes. In JSON they occur only inside of texts.
+/// Writes control characters as JSON escapes. In JSON they occur only in strings.
 fn in_ascii_where_it_matters(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for character in json.chars() {
@@ -70,18 +70,18 @@ fn in_ascii_where_it_matters(json: &str) -> String {
 
 /// Prints a command's current step to stderr.
 pub(super) fn progress(text: &str) {
-    // If stderr is gone, the command continues.
+    // If stderr is closed, the command continues.
     drop(writeln!(anstream::stderr(), "{}", harmless(text)));
 }
 
 /// Prints a command's error to stderr.
 pub(super) fn error(text: &str) {
-    // If stderr is gone, nothing can report that.
+    // If stderr is closed, nothing can report that.
     drop(writeln!(anstream::stderr(), "{}: {}", paint(AnsiColor::Red, "error"), harmless(text)));
 }
 
-/// Escapes control characters, except our own colours and line breaks. It is the second of two barriers: text of
-/// others becomes [`printable`] where it is put into a line.
+/// Escapes control characters, except the host's own colours and line breaks. It is the second safeguard: text from
+/// outside becomes [`printable`] when it is put into a line.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let is_meant = |character: char| matches!(character, '\n' | '\t');
     if !text.contains(|character| is_unprintable(character) && !is_meant(character)) {
@@ -101,7 +101,7 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// The length of a colour sequence at the beginning of a text: `ESC [ digits ; ... m`.
+/// The length of a colour sequence at the start of a text: `ESC [ digits ; ... m`.
 fn colour(text: &str) -> Option<usize> {
     let codes = text.strip_prefix("\u{1b}[")?;
     let end = codes.find(|character: char| !character.is_ascii_digit() && character != ';')?;
@@ -114,7 +114,7 @@ pub(super) fn paint(colour: AnsiColor, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Text of an adapter or a target, on one line and without control characters.
+/// Makes text of an adapter or a target safe: one line, without control characters.
 pub(super) fn printable(text: &str) -> String {
     one_line(text, usize::MAX)
 }
@@ -137,7 +137,7 @@ pub(super) fn age(millis: i64) -> String {
     }
 }
 
-/// A target's name as its own people write it.
+/// A target's name in its usual spelling.
 pub(super) fn target_label(name: &str) -> &str {
     match name {
         "openemr" => "OpenEMR",

@@ -15,7 +15,7 @@ use crate::files;
 use crate::service::{MergeCounts, PatientChange, PatientService};
 use crate::store::{NewMerge, StoredPatient};
 
-/// The largest patient that is read, bytes.
+/// The largest accepted patient in bytes.
 const PATIENT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Debug, clap::Subcommand)]
@@ -140,7 +140,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was queued in addition to the patient.
+/// A text with the number of other changes that were queued with the patient.
 fn also(counts: &MergeCounts) -> String {
     let MergeCounts { merged_before, records } = counts;
     let of = |count: usize, what: &str| (count > 0).then(|| format!(", with {count} {what}"));
@@ -163,14 +163,14 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     read.map_err(|error| CliError::Config(format!("cannot read {}: {error}", file.display())))?;
     let mut value: Value = serde_json::from_str(&text)
         .map_err(|error| CliError::Config(format!("{}:{}: not JSON", file.display(), error.line())))?;
-    // Accept what `show` prints: the ids belong to the targets, and the merge to its own command.
+    // The output of `show` is accepted as input: the ids belong to the targets, and the merge has its own command.
     if let Value::Object(object) = &mut value {
         for id in ["openemr_patient_id", "fhir_patient_id", "merged_into"] {
             object.remove(id);
         }
     }
     serde_json::from_value(value).map_err(|error: serde_json::Error| {
-        // serde's own message may quote a value.
+        // serde's own message may repeat a value.
         let reason = match error.to_string().split_once('`') {
             Some(("unknown field ", rest)) => format!("unknown field `{}`", rest.split('`').next().unwrap_or_default()),
             _ => "a field is not text".to_owned(),

@@ -1,5 +1,5 @@
-//! `host resync`: current states go to one target again: the host's own patients and clinical records from their rows,
-//! everything else from the outbox.
+//! `host resync`: queues current states again for one target. The states of the host's own patients and clinical
+//! records come from their rows, all others from the outbox.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -53,8 +53,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// The types to queue. One that is delivered in order is refused where it is named, and left out elsewhere: each of its
-/// changes counts, so that its newest one is not its state.
+/// The types to queue. A type that is delivered in order is refused if named, and otherwise left out: its newest change
+/// alone is not the whole state.
 fn chosen_types(
     config: &Config,
     target: &TargetConfig,
@@ -191,7 +191,7 @@ fn show(counts: &ResendCounts, target: &TargetConfig) {
     }
 }
 
-/// New changes go to a target only when a host has begun to send their types there.
+/// Warns if no host has begun to route some types to the target, because new changes of these would not reach it.
 async fn warn_of_missing_routes(store: &Store, target: &TargetConfig, types: &[String]) -> Result<(), CliError> {
     let routes = store.routes().await?.list;
     let is_routed =

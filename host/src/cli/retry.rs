@@ -11,7 +11,7 @@ use crate::domain::ids::ChangeId;
 use crate::domain::words::one_of;
 use crate::store::{RetryFilter, Store};
 
-/// So many refused ones are counted.
+/// The maximum number of refused deliveries that are counted.
 const REFUSED_SHOWN_MAX: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
@@ -100,7 +100,7 @@ async fn retry_skipped(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether a filter is set.
+/// Whether the filter restricts the deliveries.
 pub(super) fn is_narrowed(filter: &RetryFilter) -> bool {
     filter.target.is_some()
         || filter.aggregate.is_some()

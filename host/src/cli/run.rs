@@ -71,14 +71,14 @@ fn exit_code(end: &RunEnd) -> Result<ExitCode, CliError> {
     Ok(if left { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// The first signal requests an orderly shutdown, the second aborts running calls. Both have a time limit.
+/// The first signal requests an orderly shutdown, the second one aborts running calls. Both have a time limit.
 fn obey_signals(
     stop: CancellationToken,
     abort: CancellationToken,
     drain: Duration,
 ) -> impl FnMut(u32) + Send + 'static {
     move |number| {
-        // Act before logging: a log that cannot be written must not keep a host from stopping.
+        // Act before logging: a blocked log must not keep a host from stopping.
         if number == 1 {
             stop.cancel();
             exit::end_within(drain + exit::MARGIN);
@@ -91,7 +91,7 @@ fn obey_signals(
     }
 }
 
-/// A shutdown without a signal has the same time limit.
+/// Applies the same time limit to a shutdown without a signal.
 async fn bound_the_end(stop: CancellationToken, drain: Duration) {
     stop.cancelled().await;
     exit::end_within(drain + exit::MARGIN);
@@ -114,7 +114,7 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
 
 #[cfg(not(unix))]
 async fn obey_hangups(ask: watch::Sender<u64>) {
-    // Keep the sender: a channel without one would wake its readers for ever.
+    // Keep the sender: a channel without one would wake its receivers forever.
     ask.closed().await;
 }
 
@@ -143,7 +143,7 @@ fn show(end: &RunEnd, started: Instant) {
     }
 }
 
-/// Only an operator can unblock these.
+/// Prints the blocked aggregates, which only an operator can unblock.
 fn show_blocked(blocked: &[BlockedKey]) {
     for BlockedKey { target, key, change_id, waiting, .. } in blocked {
         let key = printable(&key.to_string());

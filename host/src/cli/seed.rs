@@ -1,4 +1,4 @@
-//! `host seed`: users, patients and clinical records from TOML files, in the words of the seed document.
+//! `host seed`: writes users, patients and clinical records from TOML files to the store.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::seed_file::{SeedFile, SeedPassword};
 use crate::service::{ClinicalService, NewUser, PatientChange, PatientService, RecordChange, UserChange, UserService};
 use crate::store::Store;
 
-/// Patients, or clinical records, written in one transaction.
+/// The number of patients or clinical records in one transaction.
 const RECORDS_AT_ONCE: usize = 500;
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     allow_dev_passwords: bool,
 }
 
-/// How many of each.
+/// The number of created, changed and unchanged records.
 #[derive(Default)]
 struct Tally {
     created: usize,
@@ -66,7 +66,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes one file. The step of clinical records is there only when the file has some.
+/// Writes one file. Clinical records are mentioned only if the file has some.
 async fn write(store: &Store, seed: &SeedFile, targets: &[&str]) -> Result<(), CliError> {
     let has_records = !seed.records.is_empty();
     let steps = if has_records { 5 } else { 4 };
@@ -162,7 +162,7 @@ async fn seed_patients(store: &Store, seed: &SeedFile, targets: &[&str]) -> Resu
                     tally.updated += 1;
                     ok(&format!("Patient updated: {who}"));
                 }
-                // A merged patient whose state differs is an error before.
+                // A merged patient with another state has returned an error before.
                 PatientChange::Unchanged | PatientChange::Merged => {
                     tally.unchanged += 1;
                     skip(&format!("Patient unchanged: {who}"));
@@ -211,7 +211,7 @@ fn skip(text: &str) {
     line(&format!("   {} {text}", paint(AnsiColor::Yellow, "[SKIP]")));
 }
 
-/// Waits for a host that runs elsewhere.
+/// Waits until a host in another process has delivered everything.
 async fn wait(store: &Store) -> Result<ExitCode, CliError> {
     let total = store.open_work().await?;
     let bar = ProgressBar::new(total).with_style(

@@ -1,15 +1,15 @@
-//! The signals that ask this process to stop: SIGTERM, and Ctrl-C.
+//! Receives the signals that stop this process: SIGTERM and Ctrl-C.
 //!
-//! A thread and runtime of their own receive them, even if all other threads are blocked.
+//! A separate thread and runtime receive them, even if all other threads are blocked.
 
 use std::io;
 
 use super::exit;
 
-/// Calls `act` at each signal with its number, counted from 1. It must not block.
+/// Calls `act` at each signal with its number, counted from 1. `act` must not block.
 ///
 /// # Errors
-/// When the system gives no thread, or the signals cannot be listened for.
+/// When the system cannot start a thread or register the signals.
 pub(super) fn on_stop(mut act: impl FnMut(u32) + Send + 'static) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
@@ -26,7 +26,7 @@ pub(super) fn on_stop(mut act: impl FnMut(u32) + Send + 'static) -> io::Result<(
     Ok(())
 }
 
-/// For a command that ends at the first signal: the token is then cancelled, and the process ends within a bound.
+/// A token for commands that end at the first signal. It is then cancelled, and the process ends within a time limit.
 ///
 /// # Errors
 /// As [`on_stop`].

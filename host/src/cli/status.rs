@@ -61,7 +61,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
 }
 
-/// Clears a terminal, or separates two outputs elsewhere, and prints the time.
+/// Clears a terminal, or separates two outputs otherwise, and prints the time.
 fn begin_screen(every: u64, was_shown: bool) {
     if !output::clear_screen() && was_shown {
         line("");

@@ -1,4 +1,4 @@
-//! `host status --json`: the same as the text, for machines. Its fields are a contract (docs/commands.md).
+//! `host status --json`: the content of the text output for machines. Its fields are a contract (docs/commands.md).
 
 use serde_json::{Map, Value, json};
 

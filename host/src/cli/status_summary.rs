@@ -1,4 +1,4 @@
-//! What `host status` and `host check` report of the store: deliveries, targets, and what needs an operator.
+//! The data for `host status` and `host check`: deliveries, targets, and problems that need an operator.
 
 use super::output::age;
 use super::wiring;
@@ -74,11 +74,11 @@ const BLOCKED_MAX: u32 = 20;
 /// How many waiting deliveries of a target are shown.
 const WAITING_MAX: u32 = 5;
 
-/// What needs an operator's attention.
+/// Problems that need an operator.
 pub(super) struct AttentionSummary {
     pub(super) conflicts: u64,
     pub(super) blocked: Vec<BlockedKey>,
-    /// Targets, each with some of the deliveries that wait there for something that they refer to.
+    /// Targets, each with some of its deliveries that wait for a dependency.
     pub(super) waiting: Vec<(String, WaitingDelivery)>,
     pub(super) notices: Vec<Notice>,
     pub(super) types: Vec<String>,
@@ -89,7 +89,7 @@ pub(super) struct AttentionSummary {
     pub(super) now: i64,
 }
 
-/// A message about the store's clock, unless it is trusted.
+/// A message about the store's clock, if it is not trusted.
 pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
     match clock {
         ClockState::Trusted => None,
@@ -103,7 +103,7 @@ pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
     }
 }
 
-/// The type of a target that a type was probably meant to be.
+/// The closest type of a target, if a type is probably a typing error.
 pub(super) fn meant<'a>(subject: &str, types: &'a [String]) -> Option<&'a str> {
     let plain = |kind: &str| kind.trim().to_lowercase();
     let same =
@@ -111,7 +111,7 @@ pub(super) fn meant<'a>(subject: &str, types: &'a [String]) -> Option<&'a str> {
     same.map(String::as_str).or_else(|| nearest(&plain(subject), types.iter().map(String::as_str)))
 }
 
-/// A notice for people. `types` are those that targets take.
+/// The text of a notice. `types` are those that targets accept.
 pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
     let Notice { kind, subject, changes, last_change_id, .. } = notice;
     let last = format!(
@@ -134,7 +134,7 @@ pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -
     }
 }
 
-/// The error of a delivery. A pending one at a target that is down has the target's error.
+/// The error of a delivery. A pending one at a target that is down shows the target's error.
 pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
     match recent.status {
         Status::Pending => snapshot

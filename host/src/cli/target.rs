@@ -49,7 +49,7 @@ async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) 
     Ok(())
 }
 
-/// A target that a host has would be enabled again when that host starts.
+/// Removes a target. One that a running host still has would be enabled again when that host starts.
 async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     let snapshot = store.status(0).await?;
     if !snapshot.targets.contains_key(target) {

@@ -1,4 +1,4 @@
-//! `host verify`: whether a target still holds what was delivered, and what to do where it does not.
+//! `host verify`: compares a target's records with what was delivered, and can queue differing ones again.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use crate::store::{FoundRecord, Store, Verification};
 use crate::sync::{Repaired, Verifier, VerifyError, observed_types, repair};
 use crate::target::{CheckedAdapter, Target};
 
-/// How often it begins anew when others were faster.
+/// How often it starts again after another host has overtaken it.
 const STARTS_MAX: u32 = 5;
-/// How often a long verification reports how far it is.
+/// How often a long verification reports its progress.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What a verification came to.
+/// The result of a verification.
 struct Verified {
     verification: Verification,
     findings: Vec<FoundRecord>,
@@ -80,7 +80,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
 }
 
-/// The types to verify, in order. A named one that the adapter does not observe is an error.
+/// The types to verify, in order. A named type that the adapter does not observe is an error.
 fn types(adapter: &Adapter, all: &[String], named: &[String]) -> Result<Vec<String>, CliError> {
     let wanted = if named.is_empty() { all } else { named };
     let types = observed_types(adapter, wanted);
@@ -121,7 +121,7 @@ async fn verify(
                 records
             }
             Ok(None) => break,
-            // A daemon ended its own one between the two reads.
+            // A daemon ended its own verification between the two reads.
             Err(VerifyError::Overtaken) if !has_begun && starts < STARTS_MAX => {
                 starts += 1;
                 verification = store.begin_verification(name, types).await?.0;
@@ -157,7 +157,7 @@ async fn findings(store: &Store, target: &str, types: &[String], limit: u32) -> 
     Ok(found)
 }
 
-/// One sentence about a verification that has ended, for operators and auditors.
+/// One sentence about a finished verification, for operators and auditors.
 pub(super) fn sentence(target: &str, verification: &Verification) -> String {
     let counts = &verification.counts;
     let kinds = [
@@ -209,7 +209,7 @@ fn show(target: &TargetConfig, verified: &Verified, arguments: &Arguments) -> Ex
     ExitCode::from(u8::from(differ > 0))
 }
 
-/// A verification for machines.
+/// A verification as JSON.
 pub(super) fn verification_json(verification: &Verification) -> Value {
     json!({
         "types": verification.types,

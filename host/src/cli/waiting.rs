@@ -1,4 +1,4 @@
-//! `host waiting`: lists deliveries that wait for something that they refer to, and what holds that up.
+//! `host waiting`: lists deliveries that wait for a dependency, and what delays that dependency.
 
 use std::process::ExitCode;
 
@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// A delivery and what it waits for, in one line.
+/// A delivery and its missing dependencies, in one line.
 pub(super) fn describe(target: &str, one: &WaitingDelivery) -> String {
     let lacks: Vec<_> = one.lacks.iter().map(describe_lacking).collect();
     format!("change {} of {} [{target}] waits for {}", one.change_id, name(&one.key), lacks.join(" and for "))
@@ -81,7 +81,7 @@ fn name(key: &AggregateKey) -> String {
     printable(&format!("{} {}", key.aggregate_type, key.aggregate_id))
 }
 
-/// As `host waiting --json` and `host status --json` have it.
+/// The JSON form in `host waiting --json` and `host status --json`.
 pub(super) fn as_json(target: &str, one: &WaitingDelivery) -> Value {
     let lacks: Vec<_> = one.lacks.iter().map(lacking_json).collect();
     json!({

@@ -20,19 +20,19 @@ use crate::store::{MigrationError, Store, StoreClock};
 use crate::sync::SyncOptions;
 use crate::target::{Target, TargetKind, TargetSpec};
 
-/// How long a statement of the store may take.
+/// The time limit of a statement of the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a command waits at its end for the store to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest file of certificate authorities, bytes.
+/// The largest accepted file of certificate authorities in bytes.
 pub(super) const CA_BYTES_MAX: u64 = 4 << 20;
 
-/// How often the host looks for a change of an adapter's file, in milliseconds.
+/// How often the host checks whether an adapter's file has changed, in milliseconds.
 const WATCH_MS: u64 = 1_000;
 
-/// A task that was not polled for this long hangs, in milliseconds. No step of a task computes for as long.
+/// A task that was not polled for this many milliseconds hangs. No step of a task computes that long.
 const HANGS_AFTER_MS: u64 = 20_000;
 
 /// Opens the store without connecting. Creates the folder and file of an SQLite store.
@@ -66,7 +66,7 @@ fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     Ok(store)
 }
 
-/// Closes the stores of this process, however its command ended. An SQLite file then holds everything and may be
+/// Closes the stores of this process at the end of any command. Afterwards an SQLite file is complete and can be
 /// copied.
 pub(super) async fn close_stores() {
     let stores = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
@@ -76,14 +76,14 @@ pub(super) async fn close_stores() {
     }
 }
 
-/// Opens the store for a command that only reads. It must exist in this host's schema version, and is not changed.
+/// Opens the store for a command that only reads. It must exist and have this host's schema version.
 pub(super) async fn readable_store(config: &Config) -> Result<Store, CliError> {
     let store = existing_store(config)?;
     store.require_current().await?;
     Ok(store)
 }
 
-/// As [`readable_store`], but `None` when there is no store yet.
+/// As [`readable_store`], but `None` when the store does not exist.
 pub(super) async fn store_if_there(config: &Config) -> Result<Option<Store>, CliError> {
     if matches!(locator(&config.store.url)?, Locator::Sqlite(path) if !path.is_file()) {
         return Ok(None);
@@ -140,7 +140,7 @@ pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
 }
 
-/// The runtime's options by this configuration.
+/// The options of the runtime for this configuration.
 pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> RuntimeOptions {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
     let tables = config.targets.values().map(|target| target.limits.call.table_elements_max);
@@ -158,7 +158,7 @@ pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> Ru
     }
 }
 
-/// The rules by which adapters may be loaded.
+/// The rules for loading adapters.
 pub(super) fn trust(config: &Config) -> Result<Trust, CliError> {
     let plugins = &config.plugins;
     Ok(Trust::new(&config.lock_file(), &plugins.directory, &plugins.trusted_keys, plugins.require_signature)?)
@@ -202,7 +202,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
     }
 }
 
-/// A name for this run of the host: its machine and process, for people, and a random part. At most 64 bytes.
+/// An id for this run of the host: machine and process for people, and a random part. At most 64 bytes.
 fn host_id() -> String {
     let is_plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
     let machine: String = machine().chars().filter(is_plain).take(24).collect();
@@ -297,7 +297,8 @@ fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> 
     })
 }
 
-/// Reads a secret. A file is read once here, so that a missing one is reported at the start, and again at each use.
+/// Reads a secret. A file is read once here, so that a missing one is reported at the start. Later it is read at each
+/// use.
 fn secret(source: &SecretSource, field: &str, unreadable: &Unreadable<'_>) -> Result<SecretValue, CliError> {
     let secret = source.read().map_err(|error| unreadable(field, error))?;
     Ok(match source {
@@ -336,7 +337,7 @@ fn make_private_file(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Creates a folder for this user alone: it will hold patients' data.
+/// Creates a folder that only this user can access, because it will contain patients' data.
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -15,7 +15,7 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 vocabulary! {
     /// `type` of the table.
     pub enum AuthenticationType {
-        /// Nothing is added.
+        /// No credentials.
         None = "none",
         /// A token that stays the same.
         Bearer = "bearer",
@@ -28,10 +28,10 @@ vocabulary! {
     }
 }
 
-/// Credentials that the host adds and the adapter never sees.
+/// Credentials that the host adds to requests. The adapter never sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication {
-    /// Nothing is added.
+    /// No credentials.
     None,
     /// `Authorization: Bearer TOKEN`.
     Bearer {
@@ -45,16 +45,16 @@ pub enum Authentication {
         /// The password.
         password: SecretSource,
     },
-    /// A token that the host fetches by OAuth 2.0 client credentials, with a secret.
+    /// A token that the host fetches with OAuth 2.0 client credentials and a client secret.
     ClientCredentials {
         /// The endpoint and the client.
         grant: GrantConfig,
         /// The client's secret.
         client_secret: SecretSource,
-        /// How it is sent.
+        /// How the secret is sent.
         method: SecretMethod,
     },
-    /// The same with a signed assertion: SMART Backend Services.
+    /// As `ClientCredentials`, with a signed assertion: SMART Backend Services.
     BackendServices {
         /// The endpoint and the client.
         grant: GrantConfig,
@@ -65,14 +65,14 @@ pub enum Authentication {
     },
 }
 
-/// What every way of fetching a token needs.
+/// The settings that every way of fetching a token needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantConfig {
     /// The token endpoint; https, or http with `allow_private`.
     pub token_url: String,
     /// The client id of this host.
     pub client_id: String,
-    /// The scopes, separated by spaces; without it the server decides.
+    /// The scopes, separated by spaces. Without them the server decides.
     pub scope: Option<String>,
     /// The audience of the token, for servers that need it (Auth0 and others).
     pub audience: Option<String>,
@@ -85,7 +85,7 @@ pub struct GrantConfig {
 pub enum SecretSource {
     /// A value in the configuration, or in a variable.
     Value(Secret),
-    /// The absolute path of a file that is read at each use, so that it may be renewed while the host runs.
+    /// The absolute path of a file. It is read at each use, so the secret can be renewed while the host runs.
     File(PathBuf),
 }
 
@@ -108,7 +108,7 @@ impl SecretSource {
     }
 }
 
-/// Reads the table; `allow_private` also allows a token endpoint without TLS.
+/// Reads the table. With `allow_private` the token endpoint may be without TLS.
 pub(super) fn read_authentication(mut auth: SectionReader<'_>, allow_private: bool) -> Option<Authentication> {
     const WORDS: &[&str] = AuthenticationType::WORDS;
     if !auth.has("type") {
@@ -214,9 +214,9 @@ fn read_grant(auth: &mut SectionReader<'_>, allow_private: bool) -> Option<Grant
 }
 
 vocabulary! {
-    /// How a client's secret is sent to the token endpoint; the words are those of OpenID Connect.
+    /// How a client's secret is sent to the token endpoint, in OpenID Connect's terms.
     pub enum SecretMethod {
-        /// In the header.
+        /// In the header `Authorization`.
         Basic = "client_secret_basic",
         /// In the body.
         Post = "client_secret_post",

@@ -31,7 +31,7 @@ pub enum DatabaseUrl {
     Server(ServerUrl),
 }
 
-/// The address of a database server, complete.
+/// The complete address of a database server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     kind: DatabaseKind,
@@ -44,7 +44,7 @@ pub struct ServerUrl {
 }
 
 impl DatabaseUrl {
-    /// Reads a URL; a SQLite path is taken from `directory`.
+    /// Reads a URL. A relative SQLite path begins at `directory`.
     ///
     /// # Errors
     /// A lower-case fragment with the problem, never with the password.
@@ -124,7 +124,7 @@ impl ServerUrl {
         Ok(Self { kind, user, host, port, database, is_socket: parameters.is_socket, url })
     }
 
-    /// The whole URL with the password, its scheme `mysql` or `postgres`, for the driver alone.
+    /// The whole URL with the password, for the driver only. Its scheme is `mysql` or `postgres`.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.url.expose()
@@ -142,7 +142,7 @@ impl ServerUrl {
         &self.host
     }
 
-    /// The port, the kind's own when the URL names none.
+    /// The port; the default of the kind when the URL names none.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -161,15 +161,15 @@ impl ServerUrl {
     }
 }
 
-/// Whether a part that looks like path, parameter or fragment is the rest of a password: an `@` follows the end of the
-/// authority, or there is a `#`, which no database URL has.
+/// Whether an unencoded password was parsed as path, parameter or fragment. The signs are an `@` after the authority,
+/// or a `#`, which no database URL contains.
 fn has_unencoded_password(rest: &str) -> bool {
     let rest = rest.trim_start_matches('/');
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     rest[end..].contains('@') || rest.contains('#')
 }
 
-/// Whether the host is an IPv6 address, perhaps with a port behind it, that no brackets tell from a port.
+/// Whether the host is an IPv6 address without brackets, so that a port cannot be told from it.
 fn has_bare_ipv6(rest: &str) -> bool {
     let authority = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -177,7 +177,7 @@ fn has_bare_ipv6(rest: &str) -> bool {
     host.matches(':').count() > 1 && host.chars().all(is_part)
 }
 
-/// Certificates and keys begin at the configuration's folder, as every path in it does.
+/// Makes the paths of certificates and keys absolute; relative ones begin at the configuration's folder.
 fn with_absolute_files(mut url: Url, server: Server, directory: &Path) -> Result<Secret, String> {
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     if pairs.iter().any(|(key, _)| server.names_file(key)) {
@@ -189,7 +189,7 @@ fn with_absolute_files(mut url: Url, server: Server, directory: &Path) -> Result
             }
             let path = directory.join(&value);
             if !path.is_file() {
-                // Not shown: any part of a URL may be a part of its password.
+                // The path is not shown: any part of a URL may belong to its password.
                 return Err(format!("names a file in `{key}` that is not there; it begins at the folder of this file"));
             }
             absolute.push((key, path.to_string_lossy().into_owned()));
@@ -216,7 +216,7 @@ fn sqlite(path: &str, directory: &Path) -> Result<DatabaseUrl, String> {
     Ok(DatabaseUrl::Sqlite(std::path::absolute(&joined).unwrap_or(joined)))
 }
 
-/// On Windows an absolute path is often written `sqlite:///C:/data/host.db`.
+/// Removes the slash before a drive letter: on Windows an absolute path is often written `sqlite:///C:/data/host.db`.
 fn without_slash_before_drive(path: &str) -> &str {
     match path.as_bytes() {
         [b'/', drive, b':', ..] if cfg!(windows) && drive.is_ascii_alphabetic() => &path[1..],

@@ -16,27 +16,27 @@ use crate::vocabulary;
 vocabulary! {
     /// The methods that a request may have. TRACE, CONNECT and all others are never allowed.
     pub enum HttpMethod {
-        /// Read.
+        /// Reads.
         Get = "GET",
-        /// Read the head alone.
+        /// Reads the headers only.
         Head = "HEAD",
-        /// Ask what is possible.
+        /// Asks which methods are possible.
         Options = "OPTIONS",
-        /// Create, search, or a bundle of others.
+        /// Creates, searches, or sends a bundle.
         Post = "POST",
-        /// Write as a whole.
+        /// Replaces a resource.
         Put = "PUT",
-        /// Change in part.
+        /// Changes parts of a resource.
         Patch = "PATCH",
-        /// Delete.
+        /// Deletes.
         Delete = "DELETE",
     }
 }
 
-/// By default a call's deadline is this many times `timeout_ms`.
+/// The default deadline of a call, as a multiple of `timeout_ms`.
 const REQUESTS_IN_A_ROW: u64 = 3;
 
-/// How many headers the host adds at most, besides the credentials.
+/// The maximum number of headers that the host adds, without the credentials.
 const HEADERS_MAX: usize = 32;
 
 /// The address, limits and credentials of an HTTP target.
@@ -50,7 +50,7 @@ pub struct HttpConfig {
     pub allow_private: bool,
     /// The time for one request, from connecting to the end of the response.
     pub timeout_ms: u64,
-    /// How long the server may go on processing a request whose response never came.
+    /// How long the server may still be processing a request whose response never came.
     pub in_doubt_ms: u64,
     /// The absolute path of further trusted certificates (PEM).
     pub ca_file: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
-    /// The base URL without a slash at the end, as adapters get it.
+    /// The base URL without a trailing slash, as adapters get it.
     #[must_use]
     pub fn base_url_text(&self) -> &str {
         self.base_url.as_str().trim_end_matches('/')

@@ -1,17 +1,17 @@
-//! `[targets.NAME.limits]`: what one adapter may use up in one call, and how much it is given to do. Everything has a
-//! limit; each limit of a call, its default and its range are declared in `domain/limits.rs`.
+//! `[targets.NAME.limits]`: the size of an adapter's calls, how many run at a time, and what one call may use. Each
+//! limit of a call is declared with its default and range in `domain/limits.rs`.
 
 use super::section_reader::SectionReader;
 use crate::domain::limits::Limits as CallLimits;
 
-/// How much work an adapter is given, and the limits of one call.
+/// Batch size, concurrency, and the limits of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most changes in one call.
     pub batch: u32,
-    /// The most calls at a time for this target.
+    /// The most concurrent calls for this target.
     pub concurrency: u32,
-    /// What one call may take.
+    /// The limits of one call.
     pub call: CallLimits,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn read_limits(mut limits: SectionReader<'_>, batch: u32) -> Limits {
 mod tests {
     use super::CallLimits;
 
-    /// A limit's bound as people read it.
+    /// A bound of a limit with its unit, for messages.
     fn written(bound: u64) -> String {
         match bound {
             bound if bound >= 1 << 30 && bound.is_multiple_of(1 << 30) => format!("{} GiB", bound >> 30),

@@ -1,5 +1,4 @@
-//! `host.toml`: everything that an operator decides, read once at start, and valid or refused as a whole.
-//!
+//! Reads `host.toml`, all settings of an operator, once at the start. The file is accepted or refused as a whole.
 //! Every problem is listed with its line and the fix. Relative paths begin at the file's own folder and are absolute
 //! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
@@ -31,7 +30,7 @@ use crate::vocabulary;
 use section_reader::{Context, SectionReader};
 use variables::Variables;
 
-/// The configuration, checked.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file's absolute path.
@@ -44,16 +43,16 @@ pub struct Config {
     pub sync: SyncConfig,
     /// `[retention]`.
     pub retention: RetentionConfig,
-    /// `[targets.NAME]`, those that are not enabled too.
+    /// `[targets.NAME]`, including disabled ones.
     pub targets: BTreeMap<TargetName, TargetConfig>,
-    /// `[aggregates.NAME]`; ask [`Config::order`].
+    /// `[aggregates.NAME]`; use [`Config::order`].
     pub aggregates: BTreeMap<AggregateType, Order>,
 }
 
 /// `[store]`: the host's own database.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Where it is.
+    /// The location of the database.
     pub url: DatabaseUrl,
     /// How many connections this host may open to it.
     pub connections_max: u32,
@@ -61,22 +60,22 @@ pub struct StoreConfig {
     pub users_table: UsersTable,
 }
 
-/// `[plugins]`: where the adapters are.
+/// `[plugins]`: the location of adapters, and how they are compiled and trusted.
 #[derive(Clone, Debug)]
 pub struct PluginsConfig {
-    /// The folder at which a target's `adapter` begins. Absolute.
+    /// The folder where a relative `adapter` path of a target begins. Absolute.
     pub directory: PathBuf,
     /// The absolute path of `adapters.lock`, if it is not next to the configuration.
     pub lock_file: Option<PathBuf>,
     /// The folder for compiled adapters; it may be deleted at any time. Absolute.
     pub cache: PathBuf,
-    /// The stack of an adapter's own calls, KiB; the same for every target.
+    /// The stack of an adapter's own calls in KiB, the same for every target.
     pub stack_kib: u32,
     /// The processor time for compiling one adapter, in seconds.
     pub compile_cpu_s: u32,
     /// The memory for compiling one adapter, in MiB.
     pub compile_memory_mib: u32,
-    /// Public keys in minisign's format. A signature by one of them is trusted.
+    /// Public keys in minisign's format. A signature by any of them is trusted.
     pub trusted_keys: Vec<String>,
     /// Whether an adapter without a signature is refused.
     pub require_signature: bool,
@@ -98,7 +97,7 @@ vocabulary! {
 pub struct ConfigError(#[from] FileProblems);
 
 impl ConfigError {
-    /// Every problem, by line; never empty.
+    /// Every problem, sorted by line; never empty.
     #[must_use]
     pub fn problems(&self) -> &[FileProblem] {
         &self.0.problems
@@ -114,7 +113,7 @@ impl Config {
         Self::load_with(path, &|name| std::env::var(name).ok())
     }
 
-    /// As [`Config::load`], with another environment.
+    /// As [`Config::load`], with the given environment.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -236,7 +235,7 @@ fn read_aggregates(aggregates: &SectionReader<'_>) -> BTreeMap<AggregateType, Or
     orders
 }
 
-/// `url` of a table that needs one.
+/// Reads the required `url` of a table.
 fn read_database_url(reader: &mut SectionReader<'_>) -> Option<DatabaseUrl> {
     if !reader.has("url") {
         reader.note_missing("url", "is missing, for example \"sqlite://.host/host.db\"");

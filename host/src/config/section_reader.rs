@@ -1,4 +1,4 @@
-//! Reads a table of the configuration: a [`Section`] with variables in its strings, and with defaults.
+//! Reads a table of the configuration: a [`Section`] with variables in its strings and with defaults.
 //!
 //! A missing table reads like an empty one, so that every default is in one place.
 
@@ -14,7 +14,7 @@ use crate::domain::secret::Secret;
 use crate::domain::words::one_of;
 use crate::spanned_toml::{Entry, Section};
 
-/// What reading needs in addition to the table.
+/// The context of a table that is read.
 pub(super) struct Context<'a> {
     /// The sources of variables.
     pub(super) variables: &'a Variables<'a>,
@@ -94,11 +94,11 @@ impl<'a> SectionReader<'a> {
         self.text(key).map(|entry| self.context.resolve(entry.value))
     }
 
-    /// The path of a file that must be there.
+    /// The path of an existing file.
     pub(super) fn file(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.path(key)?;
         if !path.is_file() {
-            // The value of a variable is not shown: it may be a token instead of its file.
+            // The value of a variable is not shown: it may be a token that was given by mistake instead of a file.
             let written = self.section.as_mut()?.text(key)?.value;
             self.note_key(
                 key,
@@ -163,7 +163,7 @@ impl<'a> SectionReader<'a> {
         self.section.as_mut().and_then(|section| section.boolean(key)).unwrap_or(default)
     }
 
-    /// One word of a closed set.
+    /// One value of a closed set.
     pub(super) fn word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -178,7 +178,7 @@ impl<'a> SectionReader<'a> {
         found
     }
 
-    /// A table below this one, present or not.
+    /// A table within this one. It may be missing.
     pub(super) fn section(&mut self, key: &'static str) -> SectionReader<'a> {
         let section = self.section.as_mut().and_then(|section| section.section(key));
         SectionReader { section, context: self.context }
@@ -190,13 +190,13 @@ impl<'a> SectionReader<'a> {
         sections.into_iter().map(|section| SectionReader::new(section, self.context)).collect()
     }
 
-    /// The tables below this one, whatever their names.
+    /// The tables within this one, whatever their names.
     pub(super) fn named_sections(&self) -> Vec<(Entry<String>, SectionReader<'a>)> {
         let named = self.section.as_ref().map(Section::named_sections).unwrap_or_default();
         named.into_iter().map(|(name, section)| (name, SectionReader::new(section, self.context))).collect()
     }
 
-    /// The whole table as JSON, free in form; dates become text.
+    /// The whole table as JSON, without checks; dates become text.
     pub(super) fn json_object(&self) -> serde_json::Map<String, serde_json::Value> {
         let table = self.section.as_ref().map(|section| (section, section.raw()));
         table.map(|(section, table)| self.json_table(section, "", table)).unwrap_or_default()

@@ -23,7 +23,7 @@ pub struct TargetConfig {
     pub name: TargetName,
     /// The absolute path of the adapter's file. Loading it reports a missing file.
     pub adapter: PathBuf,
-    /// Whether deliveries are made for it.
+    /// Whether the router makes deliveries for it.
     pub enabled: bool,
     /// The column of `patient_cache` that also gets the target's id.
     pub id_column: Option<IdColumn>,
@@ -53,7 +53,7 @@ pub enum Connection {
 /// `[targets.NAME.database]`: a target that is a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Where it is.
+    /// The location of the database.
     pub url: DatabaseUrl,
     /// How many connections this host may open to it.
     pub connections_max: u32,
@@ -143,7 +143,7 @@ fn read_verify(mut verify: SectionReader<'_>) -> Option<VerifySchedule> {
     Some(VerifySchedule { every: every?, rate })
 }
 
-/// From a second to a year.
+/// A duration from one second to one year.
 fn duration(text: &str) -> Option<Duration> {
     const YEAR: Duration = Duration::from_hours(366 * 24);
     let duration = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;

@@ -1,7 +1,7 @@
 //! `${VAR}` and `${VAR:-default}` in the configuration, from the environment and a `.env` file next to it.
 //!
-//! The process's own environment is only read, never changed, and wins over the file. Values are secrets until proven
-//! otherwise: no message repeats one.
+//! The environment of the process is only read, and takes precedence over the file. Every value may be a secret, so no
+//! message repeats one.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, ErrorKind};
@@ -27,7 +27,7 @@ enum Piece<'t> {
 /// The largest `.env` that is read, bytes.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Refuses a world-writable file: its writer controls the host.
+/// Refuses a world-writable file: whoever can write to it controls the host.
 pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
     match files::world_writable_mode(path) {
         Ok(Some(mode)) => {
@@ -115,7 +115,7 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// The index of the literal that holds the `@` between user and host, in the URL's authority.
+/// The index of the literal piece that holds the `@` between user and host in the URL's authority.
 fn position_of_at(pieces: &[Piece<'_>]) -> Option<usize> {
     let mut found = None;
     let mut in_authority = false;
@@ -182,7 +182,7 @@ fn percent_encode(text: &str) -> String {
     })
 }
 
-/// Replaces dotenvy's message, which repeats the line and may show a password.
+/// A message instead of dotenvy's, which repeats the line and may show a password.
 fn unreadable_line(path: &Path, text: &str, error: &dotenvy::Error) -> FileProblems {
     let mut problems = FileProblems::single(path, "is not NAME=value");
     if let dotenvy::Error::LineParse(content, _) = error {

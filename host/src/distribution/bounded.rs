@@ -1,19 +1,19 @@
-//! Limits what the client of registries may take for a small response: a token, a manifest, the head of a layer.
-//!
-//! That client reads such a response whole, whatever its length, and skips interim heads (103) without end. So its time
-//! is limited, and on Linux also the growth of this process, which does nothing else meanwhile. A request that exceeds
-//! a limit is dropped.
+//! Limits small responses of registries: a token, a manifest, the headers of a layer.
+//! The registry library reads such a response completely, whatever its length, and skips interim responses (103)
+//! without a limit. So its time is limited, and on Linux also the memory growth of this process, which does nothing
+//! else meanwhile. A request that exceeds a limit is dropped.
 
 use std::time::Duration;
 
-/// For all requests together, including that of a token before a manifest.
+/// The time for all requests together, including that of a token before a manifest.
 const TIME_MAX: Duration = Duration::from_secs(30);
-/// A manifest has some kilobytes. This much more memory shows that the response has no end.
+/// The allowed memory growth in bytes. A manifest has some kilobytes, so more growth shows that the response is
+/// endless.
 const GROWTH_BYTES_MAX: u64 = 128 << 20;
-/// How often this process is measured.
+/// The interval between two measurements of the process's memory.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The result of `asking`, or why it was given up.
+/// The result of `asking`, or the limit that it exceeded.
 pub(super) async fn small_answer<T>(asking: impl Future<Output = T>) -> Result<T, String> {
     within(asking, TIME_MAX, GROWTH_BYTES_MAX).await
 }
@@ -32,7 +32,7 @@ async fn within<T>(asking: impl Future<Output = T>, time_max: Duration, growth_b
     }
 }
 
-/// Memory of this process, bytes; 0 where the system does not tell.
+/// The memory of this process in bytes; 0 if the system does not report it.
 #[cfg(target_os = "linux")]
 fn resident_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::domain::words::one_line;
 
-/// Longest text of another machine that a message repeats, characters.
+/// The longest text of another machine in a message, in characters.
 const SANITIZED_CHARS_MAX: usize = 300;
 
 /// Why an adapter was not accepted.
@@ -15,7 +15,7 @@ pub enum DistributionError {
     Source {
         /// As written.
         text: String,
-        /// What is wrong, and how it is written.
+        /// The problem, and the right form.
         reason: String,
     },
     /// It could not be fetched.
@@ -52,7 +52,7 @@ pub enum DistributionError {
         /// What is wrong in it.
         reason: String,
     },
-    /// A source gives another file than the pinned one.
+    /// A source returned another file than the pinned one.
     #[error(
         "{source_text} has moved: adapters.lock pins `{name}` to {pinned}, and it gives {found}; nothing was installed. \
          If the change is wanted, say --update"
@@ -64,10 +64,10 @@ pub enum DistributionError {
         name: String,
         /// The digest in the lock.
         pinned: String,
-        /// The digest that came.
+        /// The digest of the fetched file.
         found: String,
     },
-    /// A file is another one than the pinned one.
+    /// A file differs from the pinned one.
     #[error(
         "{what} is not the file that adapters.lock pins: it is {found}, the pin is {pinned}; put the pinned one back with \
          `host plugin install --name {name} {source_text}`, or install the one that is wanted"
@@ -77,14 +77,14 @@ pub enum DistributionError {
         what: String,
         /// The adapter.
         name: String,
-        /// Where the pinned one came from.
+        /// The source of the pinned file.
         source_text: String,
         /// The digest in the lock.
         pinned: String,
         /// The digest of the file.
         found: String,
     },
-    /// There is no signature, and one is needed.
+    /// A required signature is missing.
     #[error(
         "{what} has no signature, and [plugins] require_signature is true: let its maker sign it (`host plugin sign`), and \
          put the signature next to it as {expected}"
@@ -92,15 +92,15 @@ pub enum DistributionError {
     Unsigned {
         /// The file.
         what: String,
-        /// Where the signature is looked for.
+        /// The expected place of the signature.
         expected: String,
     },
-    /// The signature is not one of this file by a trusted key.
+    /// The signature is not valid for this file and a trusted key.
     #[error("{what} is refused: {reason}")]
     Signature {
         /// The file.
         what: String,
-        /// What is wrong, and the fix.
+        /// The problem and the fix.
         reason: String,
     },
     /// A key is not valid.
@@ -108,25 +108,25 @@ pub enum DistributionError {
     Key {
         /// The file or setting.
         what: String,
-        /// What is wrong, and the fix.
+        /// The problem and the fix.
         reason: String,
     },
 }
 
 impl DistributionError {
-    /// For one of the host's files.
+    /// Wraps the system's error for one of the host's files.
     pub(super) fn file(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { verb, path, source }
     }
 }
 
-/// Text that another machine sent, fit for a terminal: one line, no control characters, not long.
+/// Makes another machine's text safe for a terminal: one line of limited length, without control characters.
 pub(super) fn sanitized(text: &str) -> String {
     one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), SANITIZED_CHARS_MAX)
 }
 
-/// An error with everything that caused it, in one line.
+/// An error and its causes, in one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,6 +1,6 @@
 //! Fetches an adapter into memory, with the signature next to it. Nothing is written.
 //!
-//! Everything that another machine sends has a limit, in bytes and in time. Plain http goes to this machine only, also
+//! Everything that another machine sends is limited in bytes and time. Plain http is only allowed to this machine, even
 //! after redirects.
 
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ use super::transfer::{
 use super::trust::read_signature;
 use crate::plugin::{COMPONENT_BYTES_MAX, PluginError, read_component};
 
-/// Redirects that are followed.
+/// The maximum number of redirects.
 const REDIRECTS_MAX: usize = 5;
 
-/// Fetches an adapter, and its signature from `signature` where that is given, else from next to the adapter.
+/// Fetches an adapter and its signature, from `signature` if given, otherwise from the file next to the adapter.
 ///
 /// # Errors
-/// [`DistributionError::Fetch`] with what happened; [`DistributionError::File`] for files of this machine.
+/// [`DistributionError::Fetch`] with the cause; [`DistributionError::File`] for files of this machine.
 pub async fn fetch(
     source: &Source,
     signature: Option<&Path>,

@@ -1,24 +1,24 @@
-//! What the fuzz targets (`fuzz/`) attack of this layer. Nothing else may call it.
+//! The entries for fuzz targets (`fuzz/`) into this layer. Nothing else may call them.
 
 use super::registry::read_manifest;
 
-/// An adapter as a registry's manifest describes it.
+/// An adapter in a registry's manifest.
 #[derive(Debug)]
 pub struct Named {
     /// The type of the layer.
     pub media_type: String,
-    /// The bytes that are fetched, at most.
+    /// The maximum number of bytes to fetch.
     pub size: i64,
-    /// The digest that they must have.
+    /// The expected digest.
     pub digest: String,
     /// The text of a signature.
     pub signature: Option<String>,
 }
 
-/// Reads a manifest as it comes from a registry.
+/// Parses a manifest of a registry.
 ///
 /// # Errors
-/// Why it names no adapter; `None` when the client's own reading refuses it.
+/// Why it contains no adapter; `None` when the registry library refuses it.
 pub fn manifest(bytes: &[u8]) -> Result<Named, Option<String>> {
     let manifest = serde_json::from_slice(bytes).map_err(|_| None::<String>)?;
     let (layer, signature) = read_manifest(manifest)?;

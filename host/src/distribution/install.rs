@@ -1,9 +1,9 @@
-//! Installs an adapter where targets look for it: completely or not at all, in an order that a running host can follow.
+//! Installs an adapter in the folder of targets: completely or not at all, in an order that is safe for a running host.
 //!
-//! Everything is first written to files of other names in the same folders, and synced to the disk. Then follow three
-//! renames: the signature, `adapters.lock`, and the component last, since a host watches that file. A crash in between
-//! leaves a lock that names the new file next to the old one: the host refuses to load that, and its message states the
-//! fix. Unfinished files are removed.
+//! First everything is written to temporary files in the same folders, and synced to the disk. Then three renames
+//! follow: the signature, `adapters.lock`, and finally the component, because a host watches that file. A crash in
+//! between leaves the new digest in the lock and the old component: the host refuses to load that, and its message
+//! states the fix. Unfinished files are removed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,18 +14,18 @@ use tempfile::NamedTempFile;
 use super::transfer::SIGNATURE_BYTES_MAX;
 use super::{AdapterName, DistributionError, Lock, Pin, Source, digest, signature_path};
 
-/// What to install, and where.
+/// The adapter to install, and the place.
 #[derive(Clone, Copy, Debug)]
 pub struct InstallPlan<'a> {
-    /// The adapters' folder; it is made when it is not there.
+    /// The adapters' folder; it is created if missing.
     pub directory: &'a Path,
     /// `adapters.lock`.
     pub lock_file: &'a Path,
-    /// A file that installations lock, so that two at once do not lose each other's pins.
+    /// The file that installations lock, so that two at once do not overwrite each other's pins.
     pub guard: &'a Path,
-    /// Its name.
+    /// The adapter's name.
     pub name: &'a AdapterName,
-    /// Where it came from.
+    /// The adapter's source.
     pub source: &'a Source,
     /// The component.
     pub bytes: &'a [u8],
@@ -33,14 +33,15 @@ pub struct InstallPlan<'a> {
     pub signature: Option<&'a str>,
     /// The digest of the registry's manifest.
     pub manifest: Option<&'a str>,
-    /// Whether a source may give another file than the one that it is pinned to.
+    /// Whether the source may return another file than the pinned one.
     pub update: bool,
 }
 
-/// Installs it. The caller has verified its signature and its imports.
+/// Installs the adapter. The caller has verified its signature and its imports.
 ///
 /// # Errors
-/// [`DistributionError::Moved`] when the source gives another file than the pinned one; the system's error.
+/// [`DistributionError::Moved`] when the source returned another file than the pinned one; otherwise the system's
+/// error.
 pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
     let InstallPlan { directory, lock_file, name, .. } = *plan;
     fs::create_dir_all(directory).map_err(DistributionError::file("make", directory))?;
@@ -70,7 +71,7 @@ pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
     persist(new_lock, lock_file)?;
     persist(component, &file)?;
     for folder in [lock_folder, directory] {
-        // A rename lasts once its folder is on the disk; where folders cannot be opened, the system sees to it.
+        // A rename is durable after its folder is synced. Where a folder cannot be opened, the system ensures that.
         if let Ok(folder) = File::open(folder) {
             drop(folder.sync_all());
         }
@@ -78,7 +79,8 @@ pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
     Ok(())
 }
 
-/// A host may have to go back to the adapter before, which the store keeps, and must find its signature then.
+/// Keeps the signature of the previous adapter. A host may roll back to that adapter, which the store keeps, and needs
+/// the signature then.
 fn keep_previous_signature(
     directory: &Path,
     name: &AdapterName,
@@ -93,8 +95,8 @@ fn keep_previous_signature(
     }
 }
 
-/// A source that is pinned gives what it gave, unless a change is asked for. Another source is a change that was asked
-/// for.
+/// Checks that a pinned source returns the pinned file, unless `update` is set. Another source than the pinned one is a
+/// deliberate change.
 fn expect_unmoved(lock: &Lock, plan: &InstallPlan<'_>, found: &str) -> Result<(), DistributionError> {
     let source_text = plan.source.to_string();
     match lock.pin(plan.name.as_str()) {
@@ -120,13 +122,13 @@ fn one_at_a_time(guard: &Path) -> Result<File, DistributionError> {
     Ok(file)
 }
 
-/// What our unfinished files begin with.
+/// The prefix of unfinished files.
 const UNFINISHED: &str = ".installing-";
 
 fn written(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, DistributionError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
-    // The host may run as another user than the one who installs.
+    // The host may run as another user than the installer.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(folder).map_err(DistributionError::file("write to", folder))?;
@@ -148,11 +150,11 @@ fn remove(path: &Path) -> Result<(), DistributionError> {
     }
 }
 
-/// Files of an installation that was killed while it wrote. No other installation runs: this process holds the guard.
+/// Removes files of a killed installation. No other installation runs, because this process holds the guard.
 fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            // One that stays does no harm.
+            // A remaining file is harmless.
             drop(fs::remove_file(entry.path()));
         }
     }

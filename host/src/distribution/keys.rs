@@ -1,6 +1,6 @@
-//! Making signatures: Ed25519 keys in minisign's file format, without a password.
+//! Creates signatures: Ed25519 keys in minisign's file format, without a password.
 //!
-//! The secret key's file is readable by its owner alone, from its first byte on. Keys with a password are left to
+//! Only the owner can read the secret key's file, from its first byte on. Keys with a password are for the program
 //! minisign, whose signatures are accepted here.
 
 use std::fs;
@@ -17,43 +17,43 @@ use zeroize::Zeroizing;
 
 use super::DistributionError;
 
-/// Ed25519, over the bytes themselves in a key's file, over their BLAKE2b-512 in a signature.
+/// Ed25519: over the bytes themselves in a key's file, over their BLAKE2b-512 in a signature.
 const ALGORITHM: &[u8; 2] = b"Ed";
 const ALGORITHM_HASHED: &[u8; 2] = b"ED";
 /// BLAKE2b-256, the checksum in a secret key's file.
 const CHECKSUM_ALGORITHM: &[u8; 2] = b"B2";
-/// Salt and cost of the password, all zero where there is none.
+/// Salt and cost parameters of the password; all zero without a password.
 const PASSWORD_BYTES: usize = 32 + 8 + 8;
 /// Key id, seed, public key.
 const KEY_BYTES: usize = 8 + 32 + 32;
 const SECRET_BYTES: usize = 2 + 2 + 2 + PASSWORD_BYTES + KEY_BYTES + 32;
 
-/// A key that signs. Its secret half is wiped when dropped and never shown.
+/// A key for signing. Its secret half is wiped when dropped and never shown.
 pub struct SigningKey {
     id: [u8; 8],
     seed: Zeroizing<[u8; 32]>,
     pair: Ed25519KeyPair,
 }
 
-/// Where a new key was written.
+/// The files of a new key.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// The secret half, for its owner alone.
+    /// The secret half, readable by its owner only.
     pub secret: PathBuf,
     /// The public half.
     pub public: PathBuf,
-    /// What goes into `[plugins] trusted_keys`.
+    /// The text for `[plugins] trusted_keys`.
     pub trusted_key: String,
 }
 
-/// The largest file of a key that is read, bytes.
+/// The largest accepted key file in bytes.
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
 impl SigningKey {
-    /// Makes a key from the system's random numbers.
+    /// Generates a key from the system's random numbers.
     ///
     /// # Errors
-    /// When the system has none.
+    /// When the system has no random numbers.
     pub fn generate() -> Result<Self, DistributionError> {
         let random = SystemRandom::new();
         let (mut id, mut seed) = ([0; 8], Zeroizing::new([0; 32]));
@@ -103,10 +103,10 @@ impl SigningKey {
         Ok(Self { id, seed, pair })
     }
 
-    /// Writes both halves: `path` for its owner alone, and `path` with `.pub` behind it. Neither may be there.
+    /// Writes both halves: `path` for its owner only, and `path` with the suffix `.pub`. Neither may exist.
     ///
     /// # Errors
-    /// When they are, or cannot be written.
+    /// When a file exists or cannot be written.
     pub fn write(&self, path: &Path) -> Result<NewKey, DistributionError> {
         let mut public = path.as_os_str().to_owned();
         public.push(".pub");
@@ -131,8 +131,7 @@ impl SigningKey {
         Ok(NewKey { secret: path.to_owned(), public, trusted_key })
     }
 
-    /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, are part of the comment that the signature
-    /// covers.
+    /// Signs bytes. The signature also covers a comment with `file` and the time, in seconds since 1970-01-01 UTC.
     #[must_use]
     pub fn sign(&self, bytes: &[u8], file: &str, seconds: u64) -> String {
         let comment = format!("timestamp:{seconds}\tfile:{}\thashed", super::error::sanitized(file));

@@ -1,7 +1,7 @@
 //! `adapters.lock`, next to `host.toml`: the digest of each adapter when it was installed, and its source.
 //!
-//! Only `host plugin install` writes it; every load reads it. Keep it in version control with `host.toml`: then every
-//! host of a hospital runs exactly the same adapters.
+//! Only `host plugin install` writes it; every load reads it. Keep it in version control with `host.toml`, so that
+//! every host of a hospital runs exactly the same adapters.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use super::{AdapterName, DistributionError};
 use crate::domain::words::is_unprintable;
 use crate::spanned_toml;
 
-/// What the file begins with.
+/// The comment at the beginning of the file.
 const HEADER: &str = "# Which file each adapter is. Written by `host plugin install`; every host looks at it before it loads an \
                       adapter.\n# Keep it together with host.toml.\n\n";
-/// The only form so far.
+/// The only version of the format.
 const VERSION: u32 = 1;
 
-/// The pins, in the order of their names.
+/// The pins, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
@@ -27,31 +27,31 @@ pub struct Lock {
     pins: Vec<Pin>,
 }
 
-/// One adapter.
+/// The pin of one adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
     /// Its name: the file is `NAME.wasm` in `[plugins] directory`.
     pub name: String,
-    /// Where it came from.
+    /// The source of the file.
     pub source: String,
     /// The file's digest, `sha256:` and 64 hexadecimal digits.
     pub digest: String,
-    /// The digest of the registry's manifest, where it came from one.
+    /// The digest of the registry's manifest, for a registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
 }
 
-/// The largest lock that is read, bytes.
+/// The largest accepted file in bytes.
 const BYTES_MAX: u64 = 4 << 20;
-/// The longest source of a pin, bytes.
+/// The longest accepted source in bytes.
 const SOURCE_BYTES_MAX: usize = 16 << 10;
 
 impl Lock {
-    /// Reads the file; one that is not there has no pins.
+    /// Reads the file. A missing file has no pins.
     ///
     /// # Errors
-    /// When it cannot be read or is damaged: a lock that cannot be understood pins everything to nothing.
+    /// When it cannot be read or is damaged. An unreadable lock must not count as one without pins.
     pub fn read(path: &Path) -> Result<Self, DistributionError> {
         let text = match crate::files::read_text(path, BYTES_MAX) {
             Ok(text) => text,
@@ -70,7 +70,7 @@ impl Lock {
             if AdapterName::parse(&pin.name).is_err() {
                 return Err(refuse(format!("the name of adapter {} is none that an adapter can have", index + 1)));
             }
-            // Messages show them whenever the adapter is not the pinned one.
+            // Messages show these texts when an adapter is not the pinned one.
             let is_plain = |text: &String| {
                 !text.trim().is_empty() && text.len() <= SOURCE_BYTES_MAX && !text.chars().any(is_unprintable)
             };
@@ -105,7 +105,7 @@ impl Lock {
         &self.pins
     }
 
-    /// Pins an adapter, in place of its earlier pin.
+    /// Pins an adapter, and replaces its earlier pin.
     pub fn put(&mut self, pin: Pin) {
         self.pins.retain(|other| other.name != pin.name);
         self.pins.push(pin);
@@ -115,7 +115,7 @@ impl Lock {
     /// The file's text.
     ///
     /// # Panics
-    /// Never: texts and lists of texts can always be written.
+    /// Never: texts and lists of texts can always be serialised.
     #[must_use]
     pub fn text(&self) -> String {
         let body = toml::to_string(self).expect("invariant: a lock can be written as TOML");

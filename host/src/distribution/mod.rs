@@ -1,11 +1,11 @@
 //! Fetches, verifies, installs and pushes adapters: sources, signatures, and the pins of `adapters.lock`.
 //!
-//! `fetch` brings the bytes of a file, an https address or an OCI registry into memory and nothing else. `install`
-//! writes them where targets look for them, completely or not at all. `host plugin install` and every load of every
-//! host ask [`Trust`] before anything of an adapter is read as WebAssembly.
+//! `fetch` only loads the bytes of a file, an https address or an OCI registry into memory. `install` writes them to
+//! the folder of targets, completely or not at all. `host plugin install` and every load call [`Trust`] before any byte
+//! of an adapter is parsed as WebAssembly.
 //!
-//! What never happens here: a component compiled or run, a byte written before digest and signature are verified, a
-//! plain http connection to another machine.
+//! This folder never compiles or runs a component, never writes a byte before digest and signature are verified, and
+//! never opens a plain http connection to another machine.
 //!
 //! Read next: `trust.rs` for the rules, `install.rs` for the order of the steps.
 
@@ -40,7 +40,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::hex::hex;
 
-/// The digest of a file as it is written everywhere: `sha256:` and 64 hexadecimal digits.
+/// The digest of a file in the common form: `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))

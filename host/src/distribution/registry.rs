@@ -1,8 +1,8 @@
 //! Adapters in an OCI registry, in the standard layout of WebAssembly components: one layer of type `application/wasm`
 //! under a manifest whose configuration is of type `application/vnd.wasm.config.v0+json`.
 //!
-//! The signature travels as an annotation of the manifest. A registry is never believed: what it sends is compared with
-//! the digest that names it, and the signature is over the component itself.
+//! The signature is an annotation of the manifest. A registry is not trusted: every response is compared with the
+//! requested digest, and the signature covers the component itself.
 
 use std::collections::BTreeMap;
 
@@ -23,13 +23,13 @@ use super::transfer::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MA
 use super::{AdapterName, RegistryClient, bounded, digest};
 use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 
-/// The type of a component's bytes.
+/// The media type of a component's bytes.
 const LAYER_TYPE: &str = "application/wasm";
-/// The type of the manifest's configuration.
+/// The media type of the manifest's configuration.
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
-/// The type of the manifest.
+/// The media type of the manifest.
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The annotation that carries the signature's file in base64: manifests hold no line breaks.
+/// The annotation with the signature's file in base64, because manifests contain no line breaks.
 const SIGNATURE_ANNOTATION: &str = "io.neuronova.sync.minisig";
 /// The annotation with the file's name, which other tools show.
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
@@ -46,7 +46,7 @@ pub(super) async fn pull(reference: &Reference, access: &RegistryClient) -> Resu
     Ok(Fetched { bytes, signature, manifest: Some(manifest_digest) })
 }
 
-/// The component's layer that a manifest names, and the signature that it carries.
+/// The component's layer in a manifest, and the signature in its annotation.
 pub(super) fn read_manifest(manifest: OciManifest) -> Result<(OciDescriptor, Option<String>), String> {
     let OciManifest::Image(manifest) = manifest else {
         return Err("it is an index of several artifacts: name one of them by its digest".to_owned());
@@ -57,11 +57,11 @@ pub(super) fn read_manifest(manifest: OciManifest) -> Result<(OciDescriptor, Opt
     Ok((layer, signature.transpose()?))
 }
 
-/// Brings a component, which was inspected before, to a registry. Gives the digest of the manifest: the name under
-/// which it never changes.
+/// Pushes a component that was inspected before. Returns the digest of the manifest, by which this version can always
+/// be fetched.
 ///
 /// # Errors
-/// [`DistributionError::Push`] with what happened.
+/// [`DistributionError::Push`] with the cause.
 pub async fn push(
     reference: &Reference,
     name: &AdapterName,
@@ -86,7 +86,7 @@ pub async fn push(
     client.fetch_manifest_digest(reference, &authentication).await.map_err(refuse)
 }
 
-/// The layout's entry of a component. The time is always the same, so that the same file has the same digest.
+/// The configuration of a component. The time in it is constant, so that the same file always has the same digest.
 fn config_json(layer: &str, inspection: &Inspection) -> Vec<u8> {
     json!({
         "created": "1970-01-01T00:00:00Z",
@@ -120,7 +120,7 @@ fn component_layer(manifest: &OciImageManifest) -> Result<&OciDescriptor, String
     }
 }
 
-/// Stops at the size that the manifest gives, whatever comes.
+/// Reads a layer, and stops at the size in the manifest even if more bytes follow.
 async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescriptor) -> Result<Vec<u8>, String> {
     let size = usize::try_from(layer.size).map_err(|_| too_large())?;
     let asked = bounded::small_answer(client.pull_blob_stream(reference, layer)).await?;
@@ -137,7 +137,7 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
             }
         }
     }
-    // The client has compared it as well; the host relies on this comparison.
+    // The library has compared the digest too, but the host relies on this comparison.
     let found = digest(&bytes);
     if found == layer.digest {
         return Ok(bytes);
@@ -146,7 +146,8 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
     Err(tampered(&DigestError::VerificationError { expected, actual: found }))
 }
 
-/// Plain http is used on this machine alone, and not where a certificate authority is configured.
+/// Builds the library's client. Plain http is only used for this machine, and never with configured certificate
+/// authorities.
 fn client(reference: &Reference, access: &RegistryClient) -> Result<Client, OciDistributionError> {
     install_crypto();
     let is_here =
@@ -170,7 +171,7 @@ fn tampered(error: &DigestError) -> String {
     )
 }
 
-/// What a registry's refusal means, with the fix where there is one.
+/// Explains a registry's error, with a fix if there is one.
 fn explain(error: &OciDistributionError) -> String {
     use OciDistributionError as Error;
     let codes = match error {

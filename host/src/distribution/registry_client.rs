@@ -1,4 +1,4 @@
-//! How the host authenticates at a registry, and which certificate authorities it trusts there.
+//! The host's credentials for a registry, and the certificate authorities that it trusts there.
 
 use oci_client::client::{Certificate, CertificateEncoding};
 use oci_client::secrets::RegistryAuth as ClientAuth;
@@ -11,27 +11,27 @@ use crate::domain::secret::Secret;
 /// The settings of a client of a registry or web server.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryClient {
-    /// How the host authenticates; anonymous where there is none.
+    /// The credentials; `None` for anonymous access.
     pub auth: Option<RegistryAuth>,
-    /// The certificate authorities to trust; the system's where there are none.
+    /// The trusted certificate authorities; `None` for those of the system.
     pub authorities: Option<Authorities>,
 }
 
-/// How the host authenticates at a registry.
+/// Credentials for a registry.
 #[derive(Clone, Debug)]
 pub enum RegistryAuth {
-    /// With a user and password, for which a registry may issue a token.
+    /// A user and password, for which a registry may issue a token.
     User {
         /// The user.
         user: String,
         /// The password.
         password: Secret,
     },
-    /// With a token that the registry accepts as it is.
+    /// A token that the registry accepts directly.
     Token(Secret),
 }
 
-/// Certificate authorities that are trusted, and no others.
+/// The only certificate authorities that are trusted.
 #[derive(Clone, Debug)]
 pub struct Authorities(Vec<Vec<u8>>);
 
@@ -39,7 +39,7 @@ impl Authorities {
     /// Reads PEM.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem of the text.
     pub fn read(pem: &[u8]) -> Result<Self, String> {
         let none = || "is not a PEM file of certificates".to_owned();
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -52,12 +52,12 @@ impl Authorities {
         Ok(Self(certificates.iter().map(|certificate| certificate.to_vec()).collect()))
     }
 
-    /// As the client of addresses takes them.
+    /// The authorities in the form of the web client.
     pub(super) fn for_web(&self) -> reqwest::Result<Vec<reqwest::Certificate>> {
         self.0.iter().map(|der| reqwest::Certificate::from_der(der)).collect()
     }
 
-    /// As the client of registries takes them.
+    /// The authorities in the form of the registry library.
     pub(super) fn for_registry(&self) -> Vec<Certificate> {
         self.0.iter().map(|der| Certificate { encoding: CertificateEncoding::Der, data: der.clone() }).collect()
     }

@@ -1,6 +1,6 @@
-//! Detached Ed25519 signatures in minisign's format, and the keys that are trusted.
+//! Detached Ed25519 signatures in minisign's format, and the trusted keys.
 //!
-//! A signature proves who released exactly these bytes; nothing of it is used before it is verified.
+//! A signature proves who released exactly these bytes. Nothing in it is used before it is verified.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use minisign_verify::{Error, PublicKey, Signature};
 use super::DistributionError;
 use super::error::sanitized;
 
-/// The path of the signature of a file: next to it, with `.minisig` behind its name.
+/// The path of a file's signature: the file's path with the suffix `.minisig`.
 #[must_use]
 pub fn signature_path(file: &Path) -> PathBuf {
     let mut name = OsString::from(file);
@@ -23,7 +23,7 @@ pub fn signature_path(file: &Path) -> PathBuf {
 /// A verified signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The id of the key, 16 hexadecimal digits, as minisign shows it.
+    /// The id of the key: 16 hexadecimal digits, as minisign shows it.
     pub key_id: String,
     /// The comment that the signature covers.
     pub comment: String,
@@ -37,7 +37,7 @@ impl TrustedKeys {
     /// Reads keys as minisign prints them: 56 characters that begin with `RW`.
     ///
     /// # Errors
-    /// Names the first text that is not a key.
+    /// The first text that is not a key.
     pub fn parse(texts: &[String]) -> Result<Self, DistributionError> {
         let key = |text: &String| {
             PublicKey::from_base64(text.trim()).map_err(|_| DistributionError::Key {
@@ -86,7 +86,7 @@ impl TrustedKeys {
     }
 }
 
-/// The id of the key that made a signature, or of a public key's file: both have it at the same place.
+/// The id of the key in a signature or in a public key's file. Both have it at the same position.
 fn key_id(text: &str) -> Option<String> {
     let bytes = BASE64_STANDARD.decode(text.lines().nth(1)?.trim()).ok()?;
     let id: [u8; 8] = bytes.get(2..10)?.try_into().ok()?;
@@ -97,7 +97,8 @@ fn key_id(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    // Made by minisign 0.11 over the text `hello\n`.
+    // Created by minisign 0.11 for the text `hello
+    // `.
     const PUBLIC: &str = "RWTAf/flMuLqffzF+CPFB5RwUjI1mHHcod4mCWcUU/2DRYwQv+VvN+Au";
     const SIGNATURE: &str = "untrusted comment: signature from minisign secret key\n\
         RUTAf/flMuLqfZPbHqQ808timuYYSQkf5vOJfPpaWYWt8rcOXgooRx6qhpmwovZ+IF8Mixsdwf3tZ/W+WQ/1jOCVZxMtl5RUSw4=\n\

@@ -1,6 +1,6 @@
 //! The source of an adapter as an operator writes it: a file, an https address, or an artifact in an OCI registry.
 //!
-//! Plain http is accepted for this machine alone.
+//! Plain http is only accepted for this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use url::{Host, Url};
 use super::DistributionError;
 use crate::domain::words::is_unprintable;
 
-/// The longest source, bytes.
+/// The longest accepted source in bytes.
 const SOURCE_BYTES_MAX: usize = 4_096;
 
-/// Where an adapter is fetched from.
+/// The source of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file of this machine.
     File(PathBuf),
-    /// An address; https, or http on loopback.
+    /// A URL; https, or http on loopback.
     Web(Url),
     /// An artifact of a registry, by tag or digest.
     Registry(Reference),
@@ -28,10 +28,10 @@ impl Source {
     /// Reads `FILE`, `https://...` or `oci://REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]`.
     ///
     /// # Errors
-    /// What is wrong, and how it is written.
+    /// The problem, and the right form.
     pub fn parse(text: &str) -> Result<Self, DistributionError> {
         let refuse = |reason: &str| DistributionError::Source { text: shown(text), reason: reason.to_owned() };
-        // It will be written to adapters.lock, and shown in messages.
+        // The text is written to adapters.lock and shown in messages.
         if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
             return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
         }
@@ -57,10 +57,10 @@ impl Source {
         }
     }
 
-    /// The name of the adapter unless another one is given: the file's, or the repository's last part.
+    /// The default name of the adapter: the name of the file, or the last part of the repository.
     ///
     /// # Errors
-    /// When it is not fit for a file's name.
+    /// When it is not a valid file name.
     pub fn default_name(&self) -> Result<AdapterName, DistributionError> {
         let last = match self {
             Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
@@ -87,10 +87,10 @@ impl std::fmt::Display for Source {
 pub struct AdapterName(String);
 
 impl AdapterName {
-    /// 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`, not beginning with a dot.
+    /// Accepts 1 to 64 characters of a-z, A-Z, 0-9, `-`, `_` and `.`, not beginning with a dot.
     ///
     /// # Errors
-    /// When it is another text.
+    /// For any other text.
     pub fn parse(text: &str) -> Result<Self, DistributionError> {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
         if (1..=64).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.') {
@@ -103,13 +103,13 @@ impl AdapterName {
         })
     }
 
-    /// As text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its file.
+    /// The name of the component's file.
     #[must_use]
     pub fn file(&self, directory: &Path) -> PathBuf {
         directory.join(format!("{}.wasm", self.0))
@@ -122,7 +122,7 @@ impl std::fmt::Display for AdapterName {
     }
 }
 
-/// A source in a message about it: without the user and the password that an address may hold, however it is damaged.
+/// A source for a message, without the user and password that a URL may contain, even if it is malformed.
 fn shown(text: &str) -> String {
     let is_digest = |start: &usize| text[start + "@sha256:".len()..].chars().all(|digit| digit.is_ascii_hexdigit());
     let (address, digest) = text.split_at(text.rfind("@sha256:").filter(is_digest).unwrap_or(text.len()));
@@ -136,7 +136,7 @@ fn shown(text: &str) -> String {
     super::error::sanitized(&hidden)
 }
 
-/// Whether the address is this very machine's, by its text: a name that merely resolves to loopback is not.
+/// Whether the URL names this machine by its text: a name that only resolves to loopback does not count.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -149,7 +149,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 fn parse_reference(text: &str) -> Result<Reference, String> {
     const FORM: &str = "expected oci://REGISTRY/REPOSITORY:TAG, or ...@sha256:DIGEST";
     let (registry, _) = text.split_once('/').ok_or(FORM)?;
-    // Without these a short name would silently mean Docker Hub.
+    // A registry without a dot or port would silently mean Docker Hub.
     if !(registry.contains('.') || registry.contains(':') || registry == "localhost") {
         return Err(format!("has no registry's host; {FORM}"));
     }

@@ -1,19 +1,19 @@
-//! What fetching over the web and from a registry share: limits of bytes and time, and what a source gives.
+//! The common parts of fetching from the web and from a registry: limits of bytes and time, and the result.
 
 use std::time::Duration;
 
 use crate::plugin::COMPONENT_BYTES_MAX;
 
-/// The largest signature that is accepted, bytes.
+/// The largest accepted signature in bytes.
 pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
-/// How long a download may take as a whole.
+/// The time limit for a whole download.
 pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
-/// How long another machine may take to accept a connection.
+/// The time limit for connecting to another machine.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long another machine may be silent, and how long until it begins to respond, interim heads (103) or not.
+/// The longest silence of another machine, and the time until its response begins, including interim responses (103).
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What was fetched from a source.
+/// The result of fetching from a source.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     /// The component, not verified yet.
@@ -24,7 +24,7 @@ pub struct Fetched {
     pub manifest: Option<String>,
 }
 
-/// The first provider stays; all callers in this process install the same one.
+/// Installs the TLS provider. Only the first call has an effect; all callers in this process install the same one.
 pub(super) fn install_crypto() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

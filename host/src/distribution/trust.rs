@@ -1,9 +1,8 @@
-//! Decides which adapters may be loaded, by the pin in `adapters.lock` and the signature of a trusted key, at every
-//! load.
-//!
-//! The rules: a file that the lock names must have its digest; an existing signature must be valid as soon as any key
-//! is trusted; with `require_signature` there must be one. Both files are read again each time, so that a running host
-//! follows an installation. The bytes that are checked are the ones in memory that are compiled afterwards.
+//! Decides at every load whether an adapter may be loaded, by the pin in `adapters.lock` and the signature of a trusted
+//! key.
+//! The rules: a file in the lock must have its digest; an existing signature must be valid if any key is trusted; with
+//! `require_signature` a signature must exist. Both files are read at each check, so that a running host follows an
+//! installation. The checked bytes are in memory, and the same ones are compiled afterwards.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,10 +13,10 @@ use super::{DistributionError, Lock, digest};
 use crate::files;
 use crate::plugin::Admission;
 
-/// A signature's file is far smaller, bytes.
+/// The largest accepted signature file in bytes.
 const SIGNATURE_BYTES_MAX: u64 = 16 * 1024;
 
-/// What `[plugins]` and `adapters.lock` allow.
+/// The rules of `[plugins]` and `adapters.lock`.
 #[derive(Clone, Debug)]
 pub struct Trust {
     lock_file: PathBuf,
@@ -27,7 +26,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// From the configuration: the lock's file, the adapters' folder, and whom to trust.
+    /// Builds the rules from the lock's path, the adapters' folder and the trusted keys.
     ///
     /// # Errors
     /// When a key is not valid.
@@ -41,13 +40,13 @@ impl Trust {
         Ok(Self { lock_file: lock_file.to_owned(), directory: directory.to_owned(), keys, require_signature })
     }
 
-    /// Whether any signature can be verified.
+    /// Whether any key is trusted.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// Checks a file with the bytes that were read from it: its pin, and the signature next to it.
+    /// Checks the bytes of a file against its pin and the signature next to it.
     ///
     /// # Errors
     /// Why it must not be loaded.
@@ -62,7 +61,7 @@ impl Trust {
         )
     }
 
-    /// Checks bytes with their signature, if there is one; `signature_file` is where one would be expected.
+    /// Checks bytes against their signature, if any. `signature_file` is the expected path of the signature.
     ///
     /// # Errors
     /// Why they must not be loaded.
@@ -83,7 +82,7 @@ impl Trust {
         }
     }
 
-    /// Checks that a file, with the bytes that were read from it, is the pinned one.
+    /// Checks that the bytes of a file are the pinned ones.
     ///
     /// # Errors
     /// [`DistributionError::NotPinned`], or why the lock cannot be read.
@@ -109,8 +108,7 @@ impl Trust {
         Ok(Lock::read(&self.lock_file)?.pin(&name).is_some())
     }
 
-    /// The name by which the lock knows a file: only files of the adapters' folder have one, however the path is
-    /// written.
+    /// The file's name in the lock. Only files in the adapters' folder have one, in any spelling of the path.
     fn name_of(&self, path: &Path) -> Option<String> {
         let folder = path.parent()?;
         let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -120,7 +118,7 @@ impl Trust {
         path.file_name()?.to_str()?.strip_suffix(".wasm").map(str::to_owned)
     }
 
-    /// Any signature of the adapters' folder: one that fits these bytes is as good under whatever name it lies.
+    /// Searches the adapters' folder for a signature of these bytes. Its file name does not matter.
     fn signature_of_any_file(&self, bytes: &[u8]) -> Option<Signed> {
         let entries = fs::read_dir(&self.directory).ok()?;
         let signatures = entries.flatten().map(|entry| entry.path());
@@ -132,7 +130,7 @@ impl Trust {
     }
 }
 
-/// Without a pin or a signature, a file in a world-writable folder is refused.
+/// Refuses a file in a world-writable folder, unless a pin or a signature protects it.
 fn refuse_open(path: &Path) -> Result<(), String> {
     for path in std::iter::once(path).chain(path.parent().filter(|folder| !folder.as_os_str().is_empty())) {
         if let Ok(Some(mode)) = files::world_writable_mode(path) {
@@ -162,7 +160,7 @@ impl Admission for Trust {
     }
 }
 
-/// The signature's text, if the file is there.
+/// The signature's text, if the file exists.
 pub(super) fn read_signature(path: &Path) -> Result<Option<String>, DistributionError> {
     match files::read(path, SIGNATURE_BYTES_MAX) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

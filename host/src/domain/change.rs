@@ -1,4 +1,4 @@
-//! The vocabulary that the host shares with adapters: the same nouns as `wit/0.2.0/types.wit`.
+//! The types that the host shares with adapters, with the same names as in `wit/0.2.0/types.wit`.
 
 use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
@@ -6,33 +6,33 @@ use crate::vocabulary;
 vocabulary! {
     /// What the application did to the aggregate.
     pub enum Operation {
-        /// It is new.
+        /// The aggregate is new.
         Create = "create",
-        /// It has another state.
+        /// The aggregate has a new state.
         Update = "update",
-        /// It is gone.
+        /// The aggregate no longer exists.
         Delete = "delete",
-        /// It is one with another, which survives.
+        /// The aggregate is a duplicate of another, which survives.
         Merge = "merge",
     }
 }
 
 impl Operation {
-    /// Whether nothing need be at the target afterwards, so that a receipt may be without an id.
+    /// Whether the target need not hold a record afterwards, so that a receipt needs no id.
     #[must_use]
     pub fn ends_record(self) -> bool {
         matches!(self, Self::Delete | Self::Merge)
     }
 }
 
-/// What we remember of an aggregate at a target.
+/// What a target confirmed last for an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The id that the target gave it.
+    /// The id that the target assigned.
     pub remote_id: String,
-    /// Its version there, where the target has versions.
+    /// The record's version at the target, if the target has versions.
     pub remote_version: Option<String>,
-    /// The adapter's digest of what it last wrote.
+    /// The adapter's digest of the state that it last wrote.
     pub fingerprint: Option<String>,
 }
 
@@ -43,31 +43,31 @@ pub struct Reference {
     pub name: String,
     pub aggregate_type: String,
     pub aggregate_id: String,
-    /// The id that the target gave it. `None` where the adapter does not deliver that type.
+    /// The id that the target assigned. `None` where the adapter does not deliver that type.
     pub remote_id: Option<String>,
 }
 
 impl Reference {
-    /// The aggregate that it names.
+    /// The key of the aggregate.
     #[must_use]
     pub fn key(&self) -> AggregateKey {
         AggregateKey { aggregate_type: self.aggregate_type.clone(), aggregate_id: self.aggregate_id.clone() }
     }
 }
 
-/// One row of the outbox, on its way to one target.
+/// One row of the outbox, to be delivered to one target.
 #[derive(Clone)]
 pub struct Change {
     pub change_id: ChangeId,
     /// The event's UUID, as text.
     pub event_id: String,
-    /// What changed.
+    /// The aggregate that changed.
     pub key: AggregateKey,
-    /// What was done to it.
+    /// What the application did to it.
     pub operation: Operation,
     /// Its full state as a JSON object. Personal data: never logged.
     pub payload: String,
-    /// What it refers to.
+    /// The aggregates that it refers to.
     pub references: Vec<Reference>,
     /// With [`Operation::Merge`], the aggregate that stays.
     pub survivor: Option<Reference>,
@@ -75,11 +75,11 @@ pub struct Change {
     pub created_at_ms: i64,
     /// 1 for the first attempt.
     pub attempt: u32,
-    /// What the target last confirmed.
+    /// What the target confirmed last.
     pub link: Option<Link>,
 }
 
-/// The payload is a patient's data and stays out.
+/// The payload is a patient's data, so it is not printed.
 impl std::fmt::Debug for Change {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -104,9 +104,9 @@ pub struct Receipt {
 }
 
 vocabulary! {
-    /// What a failure means, as in `sync_delivery.error_kind`.
+    /// The kind of a failure, as in `sync_delivery.error_kind`.
     pub enum FailureKind {
-        /// The target as a whole does not answer.
+        /// The target as a whole does not respond.
         Unavailable = "unavailable",
         /// The target asks us to slow down.
         Throttled = "throttled",
@@ -114,7 +114,7 @@ vocabulary! {
         Misconfigured = "misconfigured",
         /// This change failed for a reason that may pass.
         Transient = "transient",
-        /// The target can never take this change.
+        /// The target can never accept this change.
         Invalid = "invalid",
         /// The target's policy refuses this change.
         Denied = "denied",
@@ -136,7 +136,7 @@ impl FailureKind {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Misconfigured)
     }
 
-    /// Whether it is the change's own, so that an attempt is spent.
+    /// Whether the failure concerns this change alone, so that an attempt is spent.
     #[must_use]
     pub fn spends_attempt(self) -> bool {
         !self.is_target_wide() && self != Self::Delayed
@@ -170,7 +170,7 @@ pub enum Outcome {
     /// The target confirmed it.
     Applied(Receipt),
     Failed(Failure),
-    /// The target has no place for it, for this reason: one line, with no personal data.
+    /// The target has no place for it. The reason is one line, with no personal data.
     Skipped(String),
 }
 
@@ -183,7 +183,7 @@ pub struct BatchOutcome {
     pub learned: Option<Vec<u8>>,
 }
 
-/// A record at a target, as the host asks for it.
+/// A record at a target that the host asks an adapter to observe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     pub aggregate_type: String,
@@ -191,18 +191,18 @@ pub struct Subject {
     pub link: Link,
 }
 
-/// What a target holds now for one subject.
+/// What a target holds now for one aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// The record is there, and is ours. Unedited when the fingerprint is that of the link.
+    /// The record exists and is ours. It is unedited if its fingerprint equals that of the link.
     Present { fingerprint: String, remote_version: Option<String> },
-    /// No record is there.
+    /// No record exists.
     Gone,
     /// Several records carry our identifier.
     Several(Vec<String>),
-    /// The link's record is another aggregate's, or nobody's.
+    /// The link's record belongs to another aggregate, or to none.
     NotOurs,
-    /// The target cannot tell, for this reason.
+    /// The target cannot determine it. The text is the reason.
     Unknown(String),
 }
 
@@ -211,9 +211,9 @@ pub enum Observation {
 pub struct AggregateSupport {
     pub aggregate_type: String,
     pub operations: Vec<Operation>,
-    /// Whether `observe` answers for it.
+    /// Whether the adapter implements `observe` for this type.
     pub observes: bool,
-    /// The `$id` of the payload's JSON Schema. `None` when it takes any object.
+    /// The `$id` of the payload's JSON Schema. `None` when the adapter accepts any object.
     pub schema: Option<String>,
 }
 
@@ -224,12 +224,12 @@ pub struct Descriptor {
     pub name: String,
     /// For example `0.1.0`.
     pub version: String,
-    /// Each type once.
+    /// The supported types, each once.
     pub aggregate_types: Vec<AggregateSupport>,
 }
 
 impl Descriptor {
-    /// What it does with a type; `None` when it does not deliver that type.
+    /// The support for a type; `None` when the adapter does not deliver that type.
     #[must_use]
     pub fn support(&self, aggregate_type: &str) -> Option<&AggregateSupport> {
         self.aggregate_types.iter().find(|support| support.aggregate_type == aggregate_type)
@@ -244,7 +244,7 @@ impl Descriptor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingLevel {
     Ok,
-    /// It works, but an operator should know.
+    /// The target is usable, but an operator should know.
     Warning,
     Problem,
 }
@@ -259,10 +259,10 @@ pub struct Finding {
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The target in a few words.
+    /// A short description of the target.
     pub summary: String,
     pub findings: Vec<Finding>,
-    /// The adapter gets it with every `apply`.
+    /// The adapter gets these bytes with every `apply`.
     pub state: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! A clinical record: the payload of the outbox contract with its references, by the rules that adapters know too
-//! (crate `clinical-payload`).
+//! A clinical record: the payload of the outbox contract with its references. The crate `clinical-payload` has the
+//! rules, which adapters share.
 
 pub use clinical_payload::{Problem, REFERENCE_NAMES, TYPES, read_json, schema, schema_id, unknown_fields};
 
@@ -56,7 +56,7 @@ impl ClinicalRecord {
         &self.key
     }
 
-    /// The payload as it goes into the outbox: one JSON object.
+    /// The payload as it is written to the outbox: one JSON object.
     #[must_use]
     pub fn payload(&self) -> String {
         self.payload.to_string()
@@ -67,7 +67,7 @@ impl ClinicalRecord {
         &self.references
     }
 
-    /// The patient whose record it is.
+    /// The patient that the record belongs to.
     #[must_use]
     pub fn patient_id(&self) -> Option<&str> {
         self.references.iter().find(|reference| reference.key().is_patient()).map(|it| it.aggregate_id.as_str())
@@ -78,7 +78,7 @@ impl ClinicalRecord {
         self.references.iter().filter(|reference| reference.aggregate_type == "encounter")
     }
 
-    /// Whether it is this payload with these references.
+    /// Whether the record has this payload and these references.
     #[must_use]
     pub fn is_state(&self, payload: &Value, references: &[NamedReference]) -> bool {
         self.payload == *payload && self.references == references

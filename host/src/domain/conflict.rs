@@ -1,15 +1,15 @@
-//! An operator's decisions about a conflict: a delivery that the target's own state forbids.
+//! An operator's decisions about a conflict: a failure that the target's own state causes.
 
 use crate::vocabulary;
 
 vocabulary! {
-    /// Which state is kept.
+    /// The state that is kept.
     pub enum Keep {
-        /// The application's: it replaces the target's, and a deleted record is created again.
+        /// The application's state. It replaces the target's, and a deleted record is created again.
         Local = "local",
-        /// The target's: the change is not delivered, and the target's state is no conflict any more.
+        /// The target's state. The change is not delivered, and this state no longer counts as a conflict.
         Remote = "remote",
-        /// The application's, at another record of the target, which the operator names.
+        /// The application's state, written to another record of the target, which the operator names.
         Relink = "relink",
     }
 }
@@ -23,20 +23,20 @@ pub enum Resolution {
     Remote,
     /// See [`Keep::Relink`].
     Relink {
-        /// The target's id of the right record.
+        /// The target's id of the other record.
         remote_id: String,
     },
 }
 
-/// Ahead of the fingerprint at the end of a conflict's message.
+/// The text before the fingerprint at the end of a conflict's message.
 const HOLDS: &str = " [holds ";
-/// As long as the column of the link that it may be written to. Bytes.
+/// The longest fingerprint in bytes: the size of the link's column.
 const HOLDS_BYTES_MAX: usize = 255;
 
 /// Splits a conflict's message into its text and the fingerprint of the target's record, if the adapter gave one.
 ///
-/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It means that the
-/// record exists, and that the link gets this fingerprint when an operator keeps the target's state.
+/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. The suffix means
+/// that the record exists. When an operator keeps the target's state, the link gets this fingerprint.
 /// `plugins/README.md` has the rule for adapters.
 #[must_use]
 pub fn split_message(message: &str) -> (&str, Option<&str>) {

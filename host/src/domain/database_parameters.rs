@@ -1,15 +1,15 @@
-//! What may follow `?` in the URL of a database server, and the TLS that it comes to.
+//! The parameters after `?` in the URL of a database server, and the TLS mode that results.
 //!
-//! The drivers pass over what they do not know, so that a misspelt `ssl_mode` would connect in plain text: here it is
-//! refused, with the right name. Without a TLS parameter it is required for every server that is not on this machine.
-//! Pure; messages hold no part of the URL but the plain name of a parameter.
+//! The drivers ignore unknown parameters, so a misspelt `ssl_mode` would connect in plain text. Here it is refused,
+//! with the right name. Without a TLS parameter, TLS is required for every server that is not on this machine. No
+//! message repeats any part of the URL except the name of a parameter.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
 
 use url::{Host, Url};
 
-/// The kinds of server.
+/// The kinds of database servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     /// MySQL and MariaDB.
@@ -21,19 +21,19 @@ pub enum Server {
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// Not at all.
+    /// Never encrypted.
     Off,
-    /// Where the server offers it.
+    /// Encrypted if the server offers it.
     Preferred,
-    /// Always, with any certificate.
+    /// Always encrypted, with any certificate.
     Required,
-    /// Always, with a certificate of a known authority.
+    /// Always encrypted, with a certificate of a known authority.
     VerifyAuthority,
-    /// Always, with a certificate of a known authority for the URL's host.
+    /// Always encrypted, with a certificate of a known authority for the URL's host.
     VerifyHost,
 }
 
-/// Canonical names of the parameters that are taken; names of files are marked.
+/// Canonical names of the accepted parameters. `true` marks the name of a file.
 const MYSQL: &[(&str, bool)] = &[
     ("ssl-mode", false),
     ("ssl-ca", true),
@@ -52,7 +52,7 @@ const POSTGRES: &[(&str, bool)] = &[
     ("statement-cache-capacity", false),
 ];
 
-/// Words for TLS, as each server's own programs know them.
+/// The values of the TLS parameter, as each server's own programs spell them.
 const MYSQL_TLS: &[(&str, Tls)] = &[
     ("disabled", Tls::Off),
     ("preferred", Tls::Preferred),
@@ -68,12 +68,12 @@ const POSTGRES_TLS: &[(&str, Tls)] = &[
     ("verify-full", Tls::VerifyHost),
 ];
 
-/// What follows the `?` of one URL.
+/// The parsed parameters of one URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
-    /// What was said about TLS.
+    /// The TLS mode, if the URL sets one.
     pub tls: Option<Tls>,
-    /// Whether the connection goes through a file of this machine.
+    /// Whether the connection uses a socket file of this machine.
     pub is_socket: bool,
 }
 
@@ -98,7 +98,7 @@ impl Server {
         self.canonical(key).is_some_and(|(_, is_file)| is_file)
     }
 
-    /// A parameter by its one name. The drivers take more spellings; here a URL has one spelling for each setting.
+    /// The canonical name of a parameter. The drivers accept more spellings; here each setting has one.
     fn canonical(self, key: &str) -> Option<(&'static str, bool)> {
         let is_option = self == Self::Postgres && key.starts_with("options[") && key.ends_with(']');
         let name = if is_option { "options" } else { key };
@@ -114,7 +114,7 @@ impl Server {
 /// Reads the parameters of a URL.
 ///
 /// # Errors
-/// A lower-case fragment that names the first one that is unknown, said twice or of no known word, and what to write.
+/// A lower-case fragment. It names the first parameter that is unknown, repeated or has an unknown value, and the fix.
 pub fn read(server: Server, url: &Url) -> Result<Parameters, String> {
     let mut found = Parameters { is_socket: is_encoded_path(url), ..Parameters::default() };
     let mut seen: Vec<&str> = Vec::new();
@@ -142,7 +142,7 @@ pub fn read(server: Server, url: &Url) -> Result<Parameters, String> {
     Ok(found)
 }
 
-/// The TLS of a connection: as in the URL, or required unless the server is on this machine.
+/// The TLS mode of a connection: as in the URL; otherwise required, unless the server is on this machine.
 ///
 /// # Errors
 /// As [`read`].
@@ -152,8 +152,8 @@ pub fn effective_tls(server: Server, url: &Url) -> Result<Tls, String> {
     Ok(parameters.tls.unwrap_or(if is_here { Tls::Preferred } else { Tls::Required }))
 }
 
-/// Whether the host is a loopback address; the schemes are not special to the URL standard, so that an address may
-/// arrive as a name.
+/// Whether the host is a loopback address. The URL standard does not know these schemes, so an address may be parsed as
+/// a name.
 #[must_use]
 pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
@@ -166,7 +166,7 @@ pub fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// The host as the system takes it: an IPv6 address without the brackets that it has in a URL.
+/// The host as the operating system expects it: an IPv6 address without its brackets.
 #[must_use]
 pub fn bare_host(url: &Url) -> Option<Cow<'_, str>> {
     match url.host()? {
@@ -176,14 +176,14 @@ pub fn bare_host(url: &Url) -> Option<Cow<'_, str>> {
     }
 }
 
-/// `postgres://%2Fvar%2Frun%2Fpostgresql/db`: a socket's folder instead of a host.
+/// Whether the host is the folder of a socket, as in `postgres://%2Fvar%2Frun%2Fpostgresql/db`.
 fn is_encoded_path(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%2f")))
 }
 
 fn tls(server: Server, name: &str, value: &str) -> Result<Tls, String> {
     let words = server.tls_words();
-    // The drivers take MySQL's words in any case, and PostgreSQL's in lower case alone.
+    // The drivers accept MySQL's values in any case, and PostgreSQL's in lower case only.
     let word = if server == Server::Mysql { value.to_ascii_lowercase() } else { value.to_owned() };
     words.iter().find(|(known, _)| *known == word).map(|(_, tls)| *tls).ok_or_else(|| {
         let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

@@ -1,8 +1,8 @@
 //! The life of one delivery: its statuses, the events that move it, and what a failure does to it.
 //!
-//! [`next_status`] decides every move. The statements that move deliveries take their statuses from it:
-//! `Transition::of` gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered
-//! statements compares each pair with `next_status`.
+//! [`next_status`] decides every move. `Transition::of` derives from it the statuses that an event moves from and to,
+//! and the SQL templates in `store/sql` take their statuses from there. A test compares each rendered statement with
+//! `next_status`.
 
 use super::change::{Change, Failure, FailureKind, Receipt};
 use super::ids::{AggregateKey, ChangeId};
@@ -28,7 +28,7 @@ vocabulary! {
     }
 }
 
-/// What happens to a delivery.
+/// An event in the life of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A host puts it under a lease.
@@ -43,15 +43,15 @@ pub enum Event {
     Requeue,
     /// A newer state of the same aggregate is there, or an operator kept the target's.
     Supersede,
-    /// An operator wants another attempt.
+    /// An operator requests another attempt.
     Retry,
     /// An operator decided that it need not be delivered.
     Dismiss,
     /// The target has no place for it.
     Skip,
-    /// An operator, or another adapter, wants a skipped one tried again.
+    /// An operator or another adapter requests that a skipped delivery is tried again.
     Reconsider,
-    /// An operator wants the aggregate's newest state at the target again, whatever became of it there.
+    /// An operator requests that the newest state of the aggregate is sent again, whatever its status is.
     Resend,
 }
 
@@ -72,7 +72,7 @@ impl Event {
     ];
 }
 
-/// The status to which `event` moves a delivery, or `None` where the event may not happen.
+/// The status to which `event` moves a delivery, or `None` where the event must not happen.
 #[must_use]
 pub fn next_status(status: Status, event: Event) -> Option<Status> {
     match (status, event) {
@@ -150,7 +150,7 @@ pub enum Entry {
     Queue,
     /// The router dispatches it directly under a lease.
     Dispatch,
-    /// The change cannot be read.
+    /// The change cannot be read, so it fails at once.
     Refuse,
 }
 
@@ -167,7 +167,7 @@ impl Entry {
     }
 }
 
-/// A move as a statement makes it: by compare-and-set from one of some statuses to one.
+/// A move as SQL makes it: a compare-and-set from some statuses to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     pub from: Vec<Status>,
@@ -175,10 +175,10 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The move that an event makes, from every status in which it may happen.
+    /// The move that an event makes, from every status in which it can happen.
     ///
     /// # Panics
-    /// When `next_status` has no move for the event, or more than one `to`; a test asks for every event.
+    /// When `next_status` has no move for the event, or moves to more than one status. A test covers every event.
     #[must_use]
     pub fn of(event: Event) -> Self {
         let moves = Status::ALL.iter().filter_map(|from| Some((*from, next_status(*from, event)?)));
@@ -189,14 +189,14 @@ impl Transition {
     }
 }
 
-/// How often and how fast a delivery is tried again.
+/// How often a delivery is retried, and how long the backoff is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts before a delivery fails.
+    /// The number of attempts after which a delivery fails.
     pub attempts_max: u32,
     /// The longest pause after the first failed attempt, in milliseconds; it doubles with each.
     pub base_ms: u64,
-    /// The longest pause at all, in milliseconds.
+    /// The upper limit of every pause, in milliseconds.
     pub cap_ms: u64,
 }
 
@@ -239,10 +239,10 @@ pub struct Delivery {
     pub change: Change,
     /// Attempts spent before this one.
     pub attempts: u32,
-    /// Of a merge the id of the aggregate that stays, as its application named it. That one may itself be merged into
-    /// another, which the change's survivor then is.
+    /// For a merge, the id of the survivor that the application named. If the survivor was itself merged later, the
+    /// change's `survivor` is the final one.
     pub survivor_id: Option<String>,
-    /// Whether what the target confirmed last of the aggregate is a merge.
+    /// Whether the last change that the target confirmed for the aggregate is a merge.
     pub was_merged: bool,
 }
 
@@ -254,20 +254,21 @@ pub struct Settlement {
     pub status: Status,
     /// Attempts spent so far.
     pub attempts: u32,
-    /// How long a pending one waits from now.
+    /// The time from now until a pending delivery is due.
     pub pause_ms: u64,
     pub failure: Option<Failure>,
-    /// Why the target has no place for it, when it was skipped.
+    /// The reason for a skipped delivery.
     pub skipped: Option<String>,
-    /// What the target confirmed.
+    /// The target's confirmation.
     pub receipt: Option<Receipt>,
-    /// With a confirmed merge, the id of the aggregate that stays.
+    /// For a confirmed merge, the id of the survivor.
     pub merged_into: Option<String>,
-    /// Whether another record stands for the aggregate than the one that the target confirmed before.
+    /// Whether the aggregate now has another record at the target than the one confirmed before.
     pub is_moved: bool,
 }
 
-/// Judges the failure of a delivery that had spent `attempts` before. Returns the event, and the attempts spent now.
+/// Decides what a failure does to a delivery that had spent `attempts` before. Returns the event and the attempts spent
+/// now.
 #[must_use]
 pub fn after_failure(kind: FailureKind, attempts: u32, policy: &RetryPolicy) -> (Event, u32) {
     if !kind.spends_attempt() {
@@ -339,8 +340,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: it is claimed only while it waits, settled only while it is claimed, and
-        /// what is over stays over, unless an operator sends it again.
+        /// In every sequence of events, a delivery is claimed only while it is pending and settled only while it is
+        /// processing. A final status changes only when an operator sends the delivery again.
         #[test]
         fn no_sequence_of_events_settles_without_a_claim_or_continues_after_the_end(
             events in prop::collection::vec(any_event(), 0..60)
@@ -363,7 +364,7 @@ mod tests {
             }
         }
 
-        /// Nothing is ever stuck: from wherever a history leads, a few events more end it.
+        /// No delivery is stuck: after any sequence of events, a few more events end it.
         #[test]
         fn after_any_events_a_delivery_can_still_be_finished(events in prop::collection::vec(any_event(), 0..60)) {
             let mut status = Status::Pending;

@@ -1,33 +1,32 @@
-//! Which tables of its target's database an adapter may touch, and how: the operator's word, and the default is
-//! nothing.
+//! Which tables of its target's database an adapter may use, and how. The operator grants them; the default is none.
 //!
-//! Pure sets and one question. What a statement touches is found out in `plugin/capability/sql_guard/`.
+//! Pure sets. `plugin/capability/sql_guard/` finds out which tables a statement uses.
 
 use std::collections::BTreeSet;
 
 use crate::vocabulary;
 
 vocabulary! {
-    /// What is done to a table; each is a key of `[targets.NAME.database.allow]`.
+    /// A use of a table; each is a key of `[targets.NAME.database.allow]`.
     pub enum TableVerb {
-        /// SELECT, also as part of another statement.
+        /// SELECT, including one inside another statement.
         Read = "read",
         /// INSERT of new rows.
         Insert = "insert",
-        /// UPDATE, also by an INSERT that meets its key.
+        /// UPDATE, including an INSERT that updates the row with the same key.
         Update = "update",
         /// DELETE.
         Delete = "delete",
     }
 }
 
-/// The bundled adapters whose tables `preset = "NAME"` grants; `config/allow.rs` knows which those are.
+/// The bundled adapters whose tables `preset = "NAME"` grants. `config/allow.rs` lists the tables.
 pub const PRESETS: [&str; 1] = ["openemr"];
 
-/// Tables by name, as the operator wrote them: whether case matters is the database's affair.
+/// A set of table names, as the operator wrote them. The database decides whether case matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
-    /// These and no other.
+    /// Only these tables.
     Named(BTreeSet<String>),
     /// Every table of the target's own database.
     All,
@@ -40,7 +39,7 @@ impl Default for Tables {
 }
 
 impl Tables {
-    /// Whether a table, by its very name, is among them.
+    /// Whether the set contains a table of exactly this name.
     #[must_use]
     pub fn holds(&self, table: &str) -> bool {
         match self {
@@ -49,7 +48,7 @@ impl Tables {
         }
     }
 
-    /// Whether a table is among them in whatever case, for databases that know none.
+    /// Whether the set contains a table, regardless of case, for databases that ignore case.
     #[must_use]
     pub fn holds_in_any_case(&self, table: &str) -> bool {
         match self {
@@ -58,7 +57,7 @@ impl Tables {
         }
     }
 
-    /// Adds one.
+    /// Adds a table.
     pub fn add(&mut self, table: &str) {
         if let Self::Named(names) = self {
             names.insert(table.to_owned());
@@ -72,7 +71,7 @@ impl<'a> FromIterator<&'a str> for Tables {
     }
 }
 
-/// What one target's adapter may do. The default grants nothing.
+/// The grants of one target's adapter. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SqlGrants {
     /// Tables that it may read.
@@ -86,7 +85,7 @@ pub struct SqlGrants {
 }
 
 impl SqlGrants {
-    /// Every table, every verb: for a database that was made for the adapter alone.
+    /// Grants every verb on every table, for a database that belongs to the adapter alone.
     #[must_use]
     pub fn everything() -> Self {
         Self { read: Tables::All, insert: Tables::All, update: Tables::All, delete: Tables::All }
@@ -103,7 +102,7 @@ impl SqlGrants {
         }
     }
 
-    /// The same, to add to.
+    /// As `of`, for adding tables.
     pub fn of_mut(&mut self, verb: TableVerb) -> &mut Tables {
         match verb {
             TableVerb::Read => &mut self.read,
@@ -113,25 +112,25 @@ impl SqlGrants {
         }
     }
 
-    /// The same tables to read, and none to write.
+    /// The same grants to read, and none to write.
     #[must_use]
     pub fn for_reading(&self) -> Self {
         Self { read: self.read.clone(), ..Self::default() }
     }
 
-    /// Whether any table is granted for this.
+    /// Whether any table is granted for this verb.
     #[must_use]
     pub fn allows_any(&self, verb: TableVerb) -> bool {
         *self.of(verb) != Tables::default()
     }
 
-    /// Whether nothing may be changed.
+    /// Whether no writing verb is granted.
     #[must_use]
     pub fn only_read(&self) -> bool {
         ![TableVerb::Insert, TableVerb::Update, TableVerb::Delete].iter().any(|verb| self.allows_any(*verb))
     }
 
-    /// Whether this may be done to a table, in whatever case its name is written.
+    /// Whether this verb is granted on a table, regardless of case.
     #[must_use]
     pub fn allows_in_any_case(&self, verb: TableVerb, table: &str) -> bool {
         self.of(verb).holds_in_any_case(table)

@@ -1,7 +1,7 @@
-//! Which headers of an HTTP request are the host's own.
+//! Decides which headers of an HTTP request only the host may set.
 
-/// The connection's own headers, and everything that authenticates: neither an adapter nor the operator's list of
-/// headers may set them, and an adapter does not see them in an answer. In small letters.
+/// The headers of the connection and of authentication. Neither an adapter nor the operator's list of headers may set
+/// them, and an adapter does not see them in a response. In lower case.
 pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "host",
     "connection",
@@ -23,8 +23,8 @@ pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "x-forwarded-for",
 ];
 
-/// Headers that servers, gateways and proxies trust as another machine's: who sends, from where, by which method, for
-/// which path. An adapter may not set them. A name that ends with `-` means all that begin so. In lower case.
+/// Headers that servers, gateways and proxies trust because another machine usually sets them: sender, origin, method,
+/// path. An adapter may not set them. A name that ends with `-` stands for all headers with that prefix. In lower case.
 const WORD_OF_OTHERS: [&str; 33] = [
     "cdn-loop",
     "cf-connecting-ip",
@@ -61,7 +61,7 @@ const WORD_OF_OTHERS: [&str; 33] = [
     "x-webauth-",
 ];
 
-/// Whether an adapter may neither set nor see this header. Servers that hand headers on as variables take `_` for `-`.
+/// Whether an adapter may neither set nor see this header. Servers that pass headers on as variables treat `_` as `-`.
 #[must_use]
 pub fn is_closed_to_adapters(name: &str) -> bool {
     let name = folded(name);
@@ -69,7 +69,7 @@ pub fn is_closed_to_adapters(name: &str) -> bool {
     CONNECTION_AND_CREDENTIALS.contains(&name.as_str()) || WORD_OF_OTHERS.iter().any(begins)
 }
 
-/// Whether two names may be one header to a server.
+/// Whether a server may treat two names as the same header.
 #[must_use]
 pub fn is_same(left: &str, right: &str) -> bool {
     folded(left) == folded(right)
@@ -79,7 +79,7 @@ fn folded(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// Headers about a body's form or condition: they belong to each request, not to a target.
+/// Headers about the form or condition of a body. They belong to one request, not to a target.
 const OF_ONE_REQUEST: [&str; 13] = [
     "accept",
     "accept-encoding",
@@ -96,10 +96,10 @@ const OF_ONE_REQUEST: [&str; 13] = [
     "range",
 ];
 
-/// Whether an operator may have this header added to every request of a target; else the reason.
+/// Checks that an operator may add this header to every request of a target.
 ///
 /// # Errors
-/// A lower-case fragment that reads well after the header's name.
+/// The reason, as a lower-case fragment that follows the header's name.
 pub fn check_added(name: &str) -> Result<(), &'static str> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = name.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Bytes as hexadecimal digits: one way for digests, ids of imports and binary values that are shown.
+//! Formats bytes as hexadecimal digits, for digests, ids of imports and binary values.
 
 /// Two lower-case digits for each byte.
 #[must_use]

@@ -1,12 +1,12 @@
-//! The names by which things are known, each its own type, valid by construction.
+//! Names and ids, each with its own type, valid by construction.
 //!
-//! Ids that a database assigns are integers, each kind its own type too.
+//! Ids that a database assigns are integers, with a type for each kind too.
 
 use std::fmt;
 
 use crate::vocabulary;
 
-/// Why a text is not an id of this kind: a lower-case fragment that reads well after the field's name.
+/// Why a text is not an id of this kind: a lower-case fragment that follows the field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct IdError(&'static str);
@@ -19,10 +19,10 @@ macro_rules! identifier {
         pub struct $name(String);
 
         impl $name {
-            /// The longest that it may be, in characters.
+            /// The maximum length in characters.
             pub const CHARACTERS_MAX: usize = $characters_max;
 
-            /// Takes the text as it is; nothing is trimmed.
+            /// Accepts the text unchanged; nothing is trimmed.
             ///
             /// # Errors
             /// When it is empty, too long, or holds a character that this kind of id does not allow.
@@ -100,17 +100,17 @@ identifier! {
 }
 
 identifier! {
-    /// The name of the store's table of users. It has only such characters that each database takes it as it is.
+    /// The name of the store's table of users. Its characters are valid in every supported database.
     UsersTable, 63,
     |character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_',
     "must be 1 to 63 characters of a-z, 0-9 and `_`"
 }
 
 impl UsersTable {
-    /// Takes the text, unless a table of that name is the host's own or the database's.
+    /// Accepts the text, unless a table of that name belongs to the host or the database.
     ///
     /// # Errors
-    /// As [`UsersTable::new`]; and when the name begins with a digit, or is taken.
+    /// As [`UsersTable::new`]; also when the name begins with a digit or is reserved.
     pub fn free(text: impl Into<String>) -> Result<Self, IdError> {
         let name = Self::new(text)?;
         let text = name.as_str();
@@ -143,14 +143,14 @@ identifier! {
 }
 
 identifier! {
-    /// What kind of thing changed, for example `patient`.
+    /// The type of an aggregate, for example `patient`.
     AggregateType, 64,
     |character| !character.is_control(),
     "must be 1 to 64 characters, none of them a control character"
 }
 
 impl TargetName {
-    /// A name that the store has. It is not checked again: a name that another program wrote must not stop the router.
+    /// Wraps a name from the store without a check: a name that another program wrote must not stop the router.
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }
@@ -163,13 +163,13 @@ macro_rules! row_id {
         pub struct $name(i64);
 
         impl $name {
-            /// The id that the database has given.
+            /// The id that the database assigned.
             #[must_use]
             pub const fn new(id: i64) -> Self {
                 Self(id)
             }
 
-            /// As the database and log lines have it.
+            /// The integer, as the database and log lines show it.
             #[must_use]
             pub const fn get(self) -> i64 {
                 self.0
@@ -191,8 +191,7 @@ macro_rules! row_id {
 }
 
 row_id! {
-    /// The id of a row of `sync_lease`: the fencing token of its batch. Two of them are only ever compared for
-    /// equality.
+    /// The id of a row of `sync_lease`: the fencing token of its batch. It is only compared for equality.
     LeaseId
 }
 
@@ -203,8 +202,8 @@ row_id! {
     ChangeId
 }
 
-/// An aggregate: what kind of thing it is, and the application's id of it. Both are as an application wrote them, so
-/// the type need not be an [`AggregateType`].
+/// An aggregate: its type and the application's id. Both are as an application wrote them, so the type may be invalid
+/// as an [`AggregateType`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct AggregateKey {
     pub aggregate_type: String,
@@ -224,13 +223,13 @@ impl AggregateKey {
     }
 
     const PATIENT: &str = "patient";
-    /// The longest that a type may be, in characters.
+    /// The maximum length of a type in characters.
     pub const TYPE_CHARACTERS_MAX: usize = 64;
-    /// The longest that an id may be, in characters.
+    /// The maximum length of an id in characters.
     pub const ID_CHARACTERS_MAX: usize = 255;
 }
 
-/// What is wrong with a text that names something, in the words that follow its column's name.
+/// What is wrong with a type or an id, as a fragment that follows its column's name.
 #[must_use]
 pub fn name_fault(text: &str, characters_max: usize) -> Option<String> {
     if text.is_empty() {
@@ -248,7 +247,7 @@ pub fn name_fault(text: &str, characters_max: usize) -> Option<String> {
     }
 }
 
-/// As operators' lists name it: a patient by its id alone.
+/// The form in operators' lists: a patient by the id alone.
 impl fmt::Display for AggregateKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_patient() {
@@ -293,7 +292,7 @@ mod tests {
 }
 
 vocabulary! {
-    /// The column of `patient_cache` that takes the id which a target assigned.
+    /// The column of `patient_cache` for the id that a target assigned.
     pub enum IdColumn {
         /// OpenEMR's `pid`: an integer.
         OpenemrPatientId = "openemr_patient_id",
@@ -303,7 +302,7 @@ vocabulary! {
 }
 
 impl IdColumn {
-    /// Whether it can hold this id.
+    /// Whether the column can hold this id.
     #[must_use]
     pub fn takes(self, remote_id: &str) -> bool {
         match self {

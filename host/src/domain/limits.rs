@@ -1,24 +1,24 @@
-//! What one call into an adapter may take of everything: each limit with its default and its range, declared once.
+//! The limits of one call into an adapter, each declared once with its default and its range.
 //!
-//! `[targets.NAME.limits]` sets them (`config`), `plugin` enforces them, and `docs/configuration.md` lists them; a test
-//! compares.
+//! `[targets.NAME.limits]` sets them (`config`), `plugin` enforces them, and `docs/configuration.md` lists them. A test
+//! compares that list with this one.
 
 use std::ops::RangeInclusive;
 
-/// One mebibyte.
+/// One mebibyte in bytes.
 const MIB: u64 = 1 << 20;
 
-/// How long one HTTP request of a target may take unless it is set, milliseconds.
+/// The default time limit of one HTTP request, in milliseconds.
 pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// A limit's name in the configuration, what it is unless it is set, and what it may be set to.
+/// The name of a limit in the configuration, its default and its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// As in `[targets.NAME.limits]`.
+    /// The key in `[targets.NAME.limits]`.
     pub name: &'static str,
-    /// Unless it is set.
+    /// The default.
     pub default: u64,
-    /// What it may be.
+    /// The allowed values.
     pub range: RangeInclusive<u64>,
 }
 
@@ -43,51 +43,51 @@ macro_rules! limits {
                 vec![ $( Limit { name: stringify!($name), default: $default, range: $range }, )+ ]
             }
 
-            /// The limits, each asked for by name.
+            /// Builds the limits from a function that returns the value of each.
             pub fn from_each(mut value: impl FnMut(&Limit) -> u64) -> Self {
                 Self { $( $name: value(&Limit { name: stringify!($name), default: $default, range: $range }), )+ }
             }
         }
 
-        /// The names of all limits, so that an error names what to raise.
+        /// The names of all limits, for errors that name the limit to raise.
         pub const NAMES: &[&str] = &[ $( stringify!($name), )+ ];
     };
 }
 
 limits! {
-    /// Memory of all linear memories of a call together, MiB.
+    /// Memory of all linear memories of a call together, in MiB.
     memory_mib: 64, 1..=4_096;
-    /// Wall clock of a call, waiting included, milliseconds.
+    /// Wall-clock time of a call, including waiting, in milliseconds.
     deadline_ms: 30_000, 100..=3_600_000;
-    /// Time that the adapter itself computes, milliseconds (counted in steps of 10).
+    /// Computing time of the adapter itself, in milliseconds (counted in steps of 10).
     cpu_ms: 10_000, 10..=3_600_000;
-    /// Rows that one query may give.
+    /// Maximum number of rows in the result of one query.
     query_rows_max: 10_000, 1..=1_000_000;
-    /// Bytes of all values that one query may give.
+    /// Bytes of all values in the result of one query.
     query_bytes_max: 16 * MIB, 1_024..=1_024 * MIB;
-    /// Bytes that one call from the adapter into the host, or the adapter's answer, may carry.
+    /// Bytes of one call from the adapter into the host, or of the adapter's response.
     host_call_bytes_max: 16 * MIB, 1_024..=1_024 * MIB;
-    /// Calls from the adapter into the host.
+    /// Number of calls from the adapter into the host.
     host_calls_max: 50_000, 1..=10_000_000;
-    /// Bytes of one HTTP request's body.
+    /// Bytes of the body of one HTTP request.
     http_request_bytes_max: 32 * MIB, 1_024..=1_024 * MIB;
-    /// Bytes of one HTTP response's body, unpacked.
+    /// Bytes of the body of one HTTP response, decompressed.
     http_response_bytes_max: 32 * MIB, 1_024..=1_024 * MIB;
-    /// Headers of one HTTP request or response.
+    /// Number of headers of one HTTP request or response.
     http_headers_max: 100, 1..=1_000;
     /// Bytes of all headers of one HTTP request or response, names and values.
     http_header_bytes_max: 65_536, 1_024..=131_072;
-    /// HTTP requests that wait for an answer, or whose answer is still being read, at one time.
+    /// Number of concurrent HTTP requests, including those whose response is still being read.
     http_requests_in_flight_max: 8, 1..=256;
-    /// Log lines of a call.
+    /// Number of log lines of a call.
     log_lines_max: 1_000, 0..=1_000_000;
     /// Bytes of all log lines of a call.
     log_bytes_max: MIB, 1_024..=1_024 * MIB;
     /// Bytes of one log line; the rest is cut off.
     log_line_bytes_max: 4_096, 64..=65_536;
-    /// Entries of all tables of a call together: functions that are called by pointer.
+    /// Entries of all tables of a call together. Tables hold functions that are called by pointer.
     table_elements_max: 100_000, 1_000..=1_000_000;
-    /// Handles at a time: the transaction, requests, streams, headers.
+    /// Number of open handles: the transaction, requests, streams, headers.
     handles_max: 10_000, 10..=1_000_000;
 }
 

@@ -1,5 +1,5 @@
-//! The rules, with no I/O and no async: what a patient and a change are, what an outcome means, what happens to a
-//! delivery next.
+//! The rules, with no I/O and no async: what a patient and a change are, what an outcome means, and how a delivery
+//! moves on.
 //!
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 

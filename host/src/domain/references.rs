@@ -1,7 +1,6 @@
-//! What a change refers to: the column `refs` of an outbox row, read and written. Pure functions.
+//! The references of a change: reads and writes the column `refs` of an outbox row. Pure functions.
 //!
-//! It must never know a target: which of the references has an id there is the store's to find
-//! (`store/dependencies.rs`).
+//! It must never know a target. The store finds which references have an id there (`store/dependencies.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -24,17 +23,17 @@ pub struct NamedReference {
 }
 
 impl NamedReference {
-    /// The aggregate that it names.
+    /// The key of the aggregate.
     #[must_use]
     pub fn key(&self) -> AggregateKey {
         AggregateKey { aggregate_type: self.aggregate_type.clone(), aggregate_id: self.aggregate_id.clone() }
     }
 }
 
-/// Reads `refs`, as an application wrote it, of a change of `own`.
+/// Reads `refs` of a change of the aggregate `own`, as an application wrote it.
 ///
 /// # Errors
-/// A fragment that reads well after the column's name. It holds no value of the row.
+/// A fragment that follows the column's name. It holds no value of the row.
 pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReference>, String> {
     let references: Vec<NamedReference> = serde_json::from_str(refs).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
@@ -44,10 +43,10 @@ pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReferenc
     Ok(references)
 }
 
-/// Checks references of a change of `own`, by every rule that needs no payload.
+/// Checks the references of a change of the aggregate `own`, by every rule that needs no payload.
 ///
 /// # Errors
-/// A fragment that reads well after the column's name. It holds no value of the row.
+/// A fragment that follows the column's name. It holds no value of the row.
 pub fn check(references: &[NamedReference], own: Option<&AggregateKey>) -> Result<(), String> {
     if references.len() > REFERENCES_MAX {
         return Err(format!("has {} references, at most {REFERENCES_MAX} are taken", references.len()));
@@ -75,13 +74,13 @@ pub fn check(references: &[NamedReference], own: Option<&AggregateKey>) -> Resul
     Ok(())
 }
 
-/// The name by which a merge names the aggregate that stays.
+/// The role of the survivor in the references of a merge.
 pub const SURVIVOR: &str = "survivor";
 
-/// Checks the references of a merge of `own`: the survivor alone. That it is not `own` itself, [`check`] has seen.
+/// Checks that a merge of `own` refers to the survivor alone. [`check`] makes sure that the survivor is not `own`.
 ///
 /// # Errors
-/// A fragment that reads well after the column's name.
+/// A fragment that follows the column's name.
 pub fn check_survivor(references: &[NamedReference], own: &AggregateKey) -> Result<(), String> {
     match references {
         [survivor] if survivor.name == SURVIVOR && survivor.aggregate_type == own.aggregate_type => Ok(()),
@@ -89,7 +88,7 @@ pub fn check_survivor(references: &[NamedReference], own: &AggregateKey) -> Resu
     }
 }
 
-/// As it is written to the outbox; `None` without references.
+/// The value for the column `refs`; `None` without references.
 ///
 /// # Panics
 /// Never: texts are always JSON.

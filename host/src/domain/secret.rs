@@ -1,6 +1,6 @@
-//! A password, token or key on its way through the program.
+//! A password, token or key.
 //!
-//! It is wiped when dropped and never prints itself. Read it with [`Secret::expose`] at the last moment.
+//! It is wiped from memory when dropped, and `Debug` does not show it. Call [`Secret::expose`] as late as possible.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over; the caller should hold no copy.
+    /// Takes ownership of the text; the caller should keep no copy.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))

@@ -1,11 +1,11 @@
-//! "Did you mean": the known word nearest to a misspelt one.
+//! "Did you mean": finds the known word nearest to a misspelt one.
 
 use crate::domain::words::one_line;
 
-/// Characters that are compared: what is longer is no slip.
+/// The most characters that are compared. A longer word is not a typing error.
 const COMPARED_CHARS_MAX: usize = 64;
 
-/// The nearest of `known`, when it is near enough to be what was meant: a few slips away, or the beginning of it.
+/// The nearest of `known`, if it differs by a few typing errors or begins with the word.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let begins = known.clone().into_iter().find(|candidate| word.len() >= 4 && candidate.starts_with(word));
     let edits_max = (word.chars().count() / 3).clamp(1, 3);
@@ -19,7 +19,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone)
         .or(begins)
 }
 
-/// "no KIND `name`", what was probably meant, and what there is.
+/// "no KIND `name`", a suggestion, and the known names.
 #[must_use]
 pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let hint = nearest(name, known.clone()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A user of the host, and when one is valid. Passwords pass through here only as [`Secret`]s.
+//! A user of the host, with the rules for a valid one. Passwords are always [`Secret`]s here.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +32,12 @@ vocabulary! {
     }
 }
 
-/// One user, valid.
+/// A valid user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The name for signing in; also the key.
     pub username: Username,
-    /// How people see the user.
+    /// The name that is shown to other users.
     pub display_name: String,
     /// What the user does.
     pub role: Role,
@@ -49,7 +49,7 @@ pub struct User {
     pub department: Option<String>,
 }
 
-/// A user as it was written, not checked yet.
+/// A user as it was entered, not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields are documented on `User`")]
@@ -65,7 +65,7 @@ impl UserDraft {
     /// The names of all fields, the required ones first.
     pub const FIELDS: &'static [&'static str] = &["username", "display_name", "role", "email", "department"];
 
-    /// The field of this name, to be set; `None` when there is no such field.
+    /// The field of this name, for writing; `None` when there is no such field.
     pub fn field_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
         match name {
             "username" => Some(&mut self.username),
@@ -77,7 +77,7 @@ impl UserDraft {
         }
     }
 
-    /// Checks every field and makes the user.
+    /// Checks every field and builds the user.
     ///
     /// # Errors
     /// Every problem of the draft, in the order of the fields; never an empty list.
@@ -106,7 +106,7 @@ impl UserDraft {
     }
 }
 
-/// Whether a password may be used: a lower-case fragment gives the reason.
+/// Checks that a password may be used. The error is a lower-case fragment.
 ///
 /// # Errors
 /// When it is too short, too long, or holds a NUL character.

@@ -1,44 +1,44 @@
-//! What a verification finds of one record: whether the target still holds what was delivered.
+//! The findings of a verification: whether the target still holds what was delivered.
 
 use std::time::Duration;
 
 use super::change::{Link, Observation};
 use crate::vocabulary;
 
-/// `[targets.NAME.verify]`: how a daemon verifies a target by itself.
+/// `[targets.NAME.verify]`: when a daemon verifies a target by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifySchedule {
-    /// From the end of one verification to the begin of the next.
+    /// The time from the end of one verification to the start of the next.
     pub every: Duration,
-    /// Records a second at most.
+    /// The maximum number of records per second.
     pub rate: u32,
 }
 
 vocabulary! {
     /// How a record differs from what was delivered.
     pub enum Finding {
-        /// Elements of ours hold something else.
+        /// Fields that we write hold other values.
         Edited = "edited",
-        /// No record is there.
+        /// No record exists.
         Gone = "gone",
         /// Several records carry our identifier.
         Several = "several",
-        /// The record is another aggregate's, or nobody's.
+        /// The record belongs to another aggregate, or to none.
         NotOurs = "not-ours",
-        /// The target or its adapter cannot tell.
+        /// The target or its adapter cannot determine it.
         Unknown = "unknown",
     }
 }
 
 impl Finding {
-    /// What an observation shows of a record that was delivered as the link tells; `None` when both are equal.
+    /// Compares an observation with the link of the delivered record; `None` when both agree.
     #[must_use]
     pub fn of(link: &Link, observation: &Observation) -> Option<Self> {
         match observation {
             Observation::Present { fingerprint, .. } => match &link.fingerprint {
                 Some(delivered) if delivered == fingerprint => None,
                 Some(_) => Some(Self::Edited),
-                // An operator named the record, and nothing was delivered to it since.
+                // An operator named the record, and nothing was delivered to it since then.
                 None => Some(Self::Unknown),
             },
             Observation::Gone => Some(Self::Gone),
@@ -48,7 +48,7 @@ impl Finding {
         }
     }
 
-    /// Whether delivering the current state again may put the record right. What cannot be told is left alone.
+    /// Whether delivering the current state again may correct the record. `false` for a finding without a clear cause.
     #[must_use]
     pub fn can_be_repaired(self) -> bool {
         self != Self::Unknown

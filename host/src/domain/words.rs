@@ -1,25 +1,26 @@
-//! Words in messages: lists of them, and what must not be shown of foreign text.
+//! Formats words in messages: lists of them, and the safe form of text from outside.
 //!
-//! Every text that is not ours (an adapter's, a target's, a registry's, an id, a key that someone wrote) passes through
-//! [`one_line`] before it is put into a message, and log and output let nothing through that [`is_unprintable`] names.
+//! Every text from outside (from an adapter, a target, a registry, or an id or key in a file) passes through
+//! [`one_line`] before it is put into a message. Log and output also remove every character that [`is_unprintable`]
+//! matches.
 
 pub use patient_payload::one_of;
 
-/// Characters of a foreign name or word within a sentence of ours.
+/// The maximum length of a name or word from outside within a message.
 pub const NAME_CHARS_MAX: usize = 100;
 
-/// Control characters, and those that reorder or hide what is around them.
+/// Whether a character is a control character, or reorders or hides the text around it.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' // marks of direction
-            | '\u{2028}' | '\u{2029}' // ends of lines and paragraphs
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' // embeddings, isolates, what is invisible
+            '\u{61c}' | '\u{200e}' | '\u{200f}' // direction marks
+            | '\u{2028}' | '\u{2029}' // line and paragraph separators
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' // embeddings, isolates, invisible operators
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Foreign text, fit to be shown: one line, nothing unprintable, at most so many characters and then `…`.
+/// Makes text from outside printable: one line, no unprintable character, cut off with `…` at this length.
 #[must_use]
 pub fn one_line(text: &str, chars_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(chars_max.saturating_mul(4)));
@@ -35,8 +36,8 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
     clean
 }
 
-/// A foreign name within a sentence of ours, as `one_line` between backticks; in quotes, with escapes, where blanks or
-/// what cannot be seen make it another name than it looks like.
+/// A name from outside within a message, between backticks as by `one_line`. A name with blanks or invisible characters
+/// is put in quotes with escapes instead, because it would look like another name.
 #[must_use]
 pub fn named(text: &str) -> String {
     let shown = one_line(text, NAME_CHARS_MAX);

@@ -1,9 +1,9 @@
-//! Learns the address of the server that wrote the files from the references in them.
+//! Finds the address of the server that wrote the files from the references in them.
 //!
-//! An absolute reference below another address may name another patient with the same id. So an address is learned only
-//! where every reference to a patient is absolute and below that one.
+//! A reference below another address may name another patient with the same id. So the address is used only if every
+//! reference to a patient is absolute and begins with it.
 
-/// The addresses that references to patients begin with.
+/// The base addresses found in references to patients.
 #[derive(Debug, Default)]
 pub(super) struct BaseUrls {
     only: Option<String>,
@@ -11,11 +11,11 @@ pub(super) struct BaseUrls {
 }
 
 const PATIENT: &[u8] = b"Patient/";
-/// The longest address that is learned.
+/// The longest accepted address in bytes.
 const BYTES_MAX: usize = 255;
 
 impl BaseUrls {
-    /// Looks at each text with `Patient/` on this line.
+    /// Examines each text with `Patient/` on this line.
     pub(super) fn add_line(&mut self, line: &[u8]) {
         if self.is_unclear {
             return;
@@ -41,7 +41,7 @@ impl BaseUrls {
         }
     }
 
-    /// The address, if it is clear.
+    /// The address, unless the references contradict each other.
     pub(super) fn learned(self) -> Option<String> {
         self.only.filter(|_| !self.is_unclear)
     }

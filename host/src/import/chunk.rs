@@ -20,41 +20,42 @@ use crate::domain::clinical::ClinicalRecord;
 use crate::domain::ids::AggregateKey;
 use crate::domain::patient::{Day, Patient};
 
-/// Patients or clinical records in one chunk: a multiple of the store's rows for each statement.
+/// The most patients or clinical records in one chunk: a multiple of the rows that the store writes per statement.
 const AGGREGATES_MAX: usize = 2_000;
-/// Bytes of records in one chunk, unless one record has more. A chunk must fit a database's largest packet.
+/// The most bytes of records in one chunk, except for a single larger record. A chunk must fit a database's largest
+/// packet.
 const BYTES_MAX: u64 = 4 << 20;
-/// Records in one chunk, rejects included.
+/// The most records in one chunk, including rejects.
 const RECORDS_MAX: u64 = 20_000;
 
-/// How a file is read.
+/// How a file is read and validated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How records are written.
+    /// The format of the file.
     pub format: Format,
-    /// For NDJSON.
+    /// The options for FHIR resources in NDJSON.
     pub fhir: FhirOptions,
-    /// For NDJSON: which resources are read, and others passed over. `None`: those of the first record's kind.
+    /// For NDJSON: the kind of resources to import; others are skipped. `None`: the kind of the first record.
     pub kind: Option<Kind>,
-    /// For NDJSON: whether a line that is no resource is a reject, and not passed over.
+    /// For NDJSON: whether a line that is not a resource becomes a reject. Otherwise it is skipped.
     pub rejects_unreadable: bool,
-    /// For NDJSON: where references lead.
+    /// For NDJSON: the ids that references need.
     pub ids: Arc<Ids>,
-    /// For CSV. Its translations of values apply to NDJSON too.
+    /// The columns of a CSV file. Its translations of values apply to NDJSON too.
     pub columns: ColumnMap,
-    /// For CSV: the character between two fields.
+    /// For CSV: the delimiter between two fields.
     pub delimiter: u8,
-    /// For CSV: how a quote in a quoted field is written.
+    /// For CSV: how a quote inside a quoted field is written.
     pub quotes: Quotes,
     /// The last date that counts as past.
     pub today: Day,
     /// Whether an invalid optional field rejects the whole record.
     pub strict: bool,
-    /// Whether a reject keeps its record.
+    /// Whether the report of a reject contains its record.
     pub keep_rejected_records: bool,
 }
 
-/// A record that was not imported, or not as a whole.
+/// A record that was not imported, or imported without some fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Its first line, counted from 1.
@@ -70,30 +71,30 @@ pub struct Reject {
 /// A part of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
-    /// The kind of what was read, as far as it is known.
+    /// The kind of the records, once it is known.
     pub kind: Option<Kind>,
-    /// The patients, each once, in the last state within the chunk.
+    /// The patients. Each appears once, with its last state in the chunk.
     pub patients: Vec<Patient>,
-    /// The clinical records, each once, in the last state within the chunk.
+    /// The clinical records. Each appears once, with its last state in the chunk.
     pub records: Vec<ClinicalRecord>,
-    /// The line of each of these records.
+    /// The first line of each of `records`, in the same order.
     pub record_lines: Vec<u64>,
     /// Lines that were not imported, and those that were imported without some fields.
     pub rejects: Vec<Reject>,
-    /// Lines that a later one of the same patient or clinical record replaced.
+    /// The number of lines that a later line of the same patient or clinical record replaced.
     pub repeated: u64,
-    /// Resources of other kinds, by type.
+    /// The number of resources of other kinds, by type.
     pub passed_over: BTreeMap<&'static str, u64>,
-    /// All bytes of the file up to here.
+    /// All bytes of the file up to the end of this chunk.
     pub taken: Prefix,
-    /// All lines of the file up to here.
+    /// The number of lines up to the end of this chunk.
     pub lines: u64,
-    /// Whether the file ends here.
+    /// Whether this chunk is the last one.
     pub is_last: bool,
 }
 
 impl Chunk {
-    /// How many lines were rejected, and how many were imported without some fields.
+    /// The number of rejected lines, and of lines that were imported without some fields.
     #[must_use]
     pub fn rejected_and_incomplete(&self) -> (u64, u64) {
         let incomplete = self.rejects.iter().filter(|reject| reject.is_taken).count() as u64;
@@ -131,7 +132,7 @@ impl Chunk {
     pub fn reject(&mut self, key: &AggregateKey, problem: impl Into<Problem>, keep_record: bool) -> bool {
         let Some(place) = self.records.iter().position(|record| record.key() == key) else { return false };
         let (record, line) = (self.records.remove(place), self.record_lines.remove(place));
-        // It may have been noted as one without some fields.
+        // An earlier step may have reported it as imported without some fields.
         let noted = self.rejects.iter().position(|reject| reject.line == line);
         let left_out = noted.map(|index| self.rejects.remove(index).problems).unwrap_or_default();
         let problems = left_out.into_iter().chain([problem.into()]).collect();
@@ -142,7 +143,7 @@ impl Chunk {
     }
 }
 
-/// A file, chunk by chunk.
+/// Reads a file chunk by chunk.
 pub struct Chunks {
     stream: Stream,
     options: Options,
@@ -166,12 +167,12 @@ struct Record {
     outcome: Result<Content, Vec<Problem>>,
 }
 
-/// What a record holds.
+/// The content of a record.
 enum Content {
     Patient(Box<Draft>),
-    /// With the problems of what was left out.
+    /// A clinical record, with the problems of the fields that were left out.
     Clinical(Box<ClinicalRecord>, Vec<Problem>),
-    /// A resource of another kind, or a line that another part of the import rejects.
+    /// A resource of another kind, or a line that is rejected in another part of the import.
     PassedOver(Option<&'static str>),
 }
 
@@ -185,7 +186,7 @@ impl Chunks {
         Self::of(&|| Stream::open(file), options, earlier)
     }
 
-    /// As [`Self::open`], with the streams that `open` opens.
+    /// As [`Self::open`], with a function that opens the stream.
     pub(super) fn of(
         open: &dyn Fn() -> Result<Stream, ImportError>,
         options: Options,
@@ -210,13 +211,13 @@ impl Chunks {
         Ok(Self { stream, options, records, lines: 0, records_max: RECORDS_MAX, broken: None })
     }
 
-    /// The same with smaller chunks.
+    /// Sets the maximum number of records in one chunk.
     pub(super) fn with_records_max(mut self, records_max: u64) -> Self {
         self.records_max = records_max;
         self
     }
 
-    /// How many lines were read.
+    /// The number of lines read so far.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
@@ -400,7 +401,7 @@ impl Reading {
         self
     }
 
-    /// The last record as it is in the file.
+    /// The text of the last record.
     fn text(&self) -> Value {
         match self {
             Self::Ndjson { line } => String::from_utf8_lossy(line).into_owned().into(),

@@ -1,8 +1,8 @@
 //! Maps the columns and values of a CSV file to fields of a patient.
 //!
-//! A column that is named like a field needs no mapping. A header that does not fit is refused before the first
-//! patient: a column left out by mistake would go unnoticed. No message repeats the header's words, since a
-//! file without a header has a patient there.
+//! A column with the name of a field needs no mapping. A header that does not fit is refused before the first patient,
+//! because a column that was forgotten would go unnoticed. No message repeats a name of the header: in a file without a
+//! header the first line is a patient.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
 use crate::spanned_toml::{FileProblems, Findings, Section, SpannedToml};
 
-/// The mapping of columns and values. The default maps columns that are named like fields.
+/// The mapping of columns and values. By default a column maps to the field of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnMap {
-    /// The field of each column, by the column's name in small letters; `None` ignores the column.
+    /// The field of each column, by the column's name in lower case. `None` ignores the column.
     columns: BTreeMap<String, Option<&'static str>>,
     /// The translations of values, by field.
     values: BTreeMap<&'static str, BTreeMap<String, String>>,
-    /// Texts that stand for an empty cell, in any column.
+    /// Texts that stand for an empty cell, in every column.
     absent: Vec<String>,
-    /// The `strftime` format of dates; `YYYY-MM-DD` if absent.
+    /// The `strftime` format of dates; `None` means `YYYY-MM-DD`.
     date_format: Option<String>,
     ignore_other_columns: bool,
 }
@@ -35,7 +35,7 @@ pub(super) struct Header {
     fields: Vec<Option<&'static str>>,
 }
 
-/// How many columns that do not fit are named.
+/// The most columns that one message lists.
 const COLUMN_PROBLEMS_MAX: usize = 10;
 
 const REQUIRED: [&str; 5] = ["patient_id", "family_name", "given_name", "birth_date", "gender"];
@@ -81,7 +81,7 @@ impl ColumnMap {
         findings.into_result(map)
     }
 
-    /// Adds `THEIR HEADER=our_field`; with nothing after the `=` the column is ignored.
+    /// Adds `THEIR HEADER=our_field`. Without a field after the `=`, the column is ignored.
     ///
     /// # Errors
     /// When the text is not such a mapping.
@@ -111,7 +111,7 @@ impl ColumnMap {
     /// Maps a header.
     ///
     /// # Errors
-    /// The problems of the header, never with its words. Of columns that do not fit, the first ones are named.
+    /// The problems of the header, without its names. Only the first columns that do not fit are listed.
     pub(super) fn header<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Result<Header, Vec<String>> {
         let mut problems = Vec::new();
         let mut fields: Vec<Option<&'static str>> = Vec::new();
@@ -143,7 +143,7 @@ impl ColumnMap {
         }
         let mut missing: Vec<_> = self.columns.keys().filter(|name| !found.contains(name)).collect();
         missing.sort();
-        // These names come from the operator's mapping, not from the file.
+        // The missing names come from the operator's mapping, not from the file, so they can be shown.
         problems.extend(missing.iter().map(|name| format!("there is no column `{name}`, which is mapped")));
         if problems.is_empty() { Ok(Header { fields }) } else { Err(problems) }
     }
@@ -151,7 +151,7 @@ impl ColumnMap {
     /// Reads the draft of one record.
     ///
     /// # Errors
-    /// What is wrong with the record as a whole.
+    /// The problem of the record as a whole.
     pub(super) fn draft<'a>(
         &self,
         header: &Header,
@@ -189,14 +189,14 @@ impl ColumnMap {
         }
     }
 
-    /// Whether it only translates values.
+    /// Whether the mapping contains translations of values only.
     #[must_use]
     pub fn is_of_values_alone(&self) -> bool {
         self.columns.is_empty() && self.date_format.is_none()
     }
 
-    /// Translates a value; `None` for an absent one. A value without a translation stays, and the field's rules judge
-    /// it.
+    /// Translates a value; `None` for a text that stands for an empty cell. A value without a translation is unchanged,
+    /// and the field's rules check it later.
     fn value(&self, field: &str, text: &str) -> Option<String> {
         let text = text.trim();
         let ours = self.values.get(field).and_then(|values| values.get(text));
@@ -217,7 +217,7 @@ impl ColumnMap {
     }
 }
 
-/// Whether a date of every century can be written and read back by this format. With two digits of the year it cannot.
+/// Whether the format can write and read back dates of every century. A year of two digits cannot.
 fn is_date_format(format: &str) -> bool {
     [1899, 1931, 1968, 2001, 2031].into_iter().all(|year| {
         let date = Date::constant(year, 12, 31);
@@ -226,7 +226,7 @@ fn is_date_format(format: &str) -> bool {
     })
 }
 
-/// The name of a header, whatever its case and punctuation.
+/// The name of a column, regardless of case and punctuation.
 fn key(name: &str) -> String {
     name.trim().to_lowercase()
 }

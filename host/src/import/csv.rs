@@ -1,7 +1,7 @@
-//! Records of a CSV stream (RFC 4180), one at a time, none longer than the limit.
+//! Reads the records of a CSV stream (RFC 4180) one at a time, up to a maximum length.
 //!
-//! It is strict about quotes. An open quote hides every record behind it, so a fault that a lenient reader repairs is
-//! an error here. One state machine both reads and checks. Lines end with LF, CRLF or CR alone.
+//! Quotes are checked strictly. An unclosed quote hides every record after it, so a fault that a lenient parser would
+//! repair is an error here. One state machine both parses and checks. Lines end with LF, CRLF or CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
@@ -11,36 +11,36 @@ const FIELDS_MAX: usize = 4_096;
 /// How a quote inside a quoted field is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quotes {
-    /// Twice, by RFC 4180.
+    /// As two quotes, by RFC 4180.
     #[default]
     Doubled,
-    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written
-    /// twice.
+    /// After a backslash or as two quotes, as MySQL's `SELECT ... INTO OUTFILE` writes it. A backslash itself is
+    /// written twice.
     Backslash,
     /// A quote is a character like any other, as in many tab-separated files.
     None,
 }
 
-/// One record.
+/// The position and validity of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The line that it begins on.
+    /// The line on which it begins.
     pub(super) line: u64,
-    /// The fault of its quotes, if any. Its fields are then unreliable.
+    /// The fault of its quotes, if any. The fields are then unreliable.
     pub(super) fault: Option<Fault>,
 }
 
-/// A fault of a record's quotes.
+/// A fault in the quotes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     TextBehindQuote,
     QuoteInField,
-    /// A field has line breaks, and one of its lines has the shape of a record.
+    /// A field contains line breaks, and one of its lines looks like a whole record.
     RecordInField,
 }
 
 impl Fault {
-    /// A lower-case fragment.
+    /// The problem, as a lower-case fragment.
     fn message(self) -> &'static str {
         match self {
             Self::TextBehindQuote => "text follows a closing quote; a quote inside a quoted cell is written twice",
@@ -56,11 +56,11 @@ enum State {
     Bare,
     Quoted,
     Escaped,
-    /// After a quote within a quoted field: the field ends, or the quote is doubled.
+    /// After a quote in a quoted field: either the field ends, or the next quote doubles it.
     BehindQuote,
 }
 
-/// Reads records, and holds the last one.
+/// Reads records, and holds the current one.
 pub(super) struct Records {
     delimiter: u8,
     quotes: Quotes,
@@ -68,18 +68,18 @@ pub(super) struct Records {
     ends: Vec<usize>,
     /// Line ends read so far.
     lines: u64,
-    /// The number of the header's fields, once it was read.
+    /// The number of fields in the header, once it is read.
     columns: usize,
     state: State,
     fault: Option<Fault>,
-    /// Delimiters on the current line, and how many of them are in quotes.
+    /// The number of delimiters on the current line, and how many of them are inside quotes.
     line_delimiters: usize,
     quoted_delimiters: usize,
     is_first_line: bool,
     is_behind_cr: bool,
-    /// The byte before the current one.
+    /// The previous byte.
     before: u8,
-    /// A quote stood behind a backslash in this record.
+    /// Whether this record contains a quote after a backslash.
     has_escaped_quote: bool,
 }
 
@@ -103,12 +103,12 @@ impl Records {
         }
     }
 
-    /// Lines read so far, those of an earlier run included.
+    /// The number of lines read so far, including those of an earlier run.
     pub(super) fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Makes the last record the header.
+    /// Uses the last record as the header.
     pub(super) fn take_as_header(&mut self) {
         self.columns = self.ends.len();
     }
@@ -165,12 +165,12 @@ impl Records {
         })
     }
 
-    /// What is wrong with the last record's quotes, and what helps.
+    /// The fault of the last record's quotes, with a fix.
     pub(super) fn message(&self, fault: Fault) -> String {
         format!("{}; fix: {}", fault.message(), self.fix())
     }
 
-    /// What helps where the quotes of the last record are not as they should be.
+    /// The fix for a fault in the quotes of the last record.
     fn fix(&self) -> &'static str {
         if self.quotes == Quotes::Doubled && self.has_escaped_quote {
             "add --quotes backslash, since a quote stands behind a backslash"
@@ -262,8 +262,8 @@ impl Records {
     fn end_line(&mut self) {
         // A field may begin before this line and end on it, so delimiters inside and outside quotes both count.
         let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
-        // A record's first line has delimiters of its own next to those of a long cell that goes on. Unless the cell is
-        // its first: then it holds all of a record.
+        // The first line of a record has delimiters of its own in addition to those of a multi-line cell. If all
+        // delimiters are inside quotes, the cell is the first one and contains a whole record.
         let is_in_one_cell = self.quoted_delimiters == self.line_delimiters;
         if looks_like_a_record && (!self.is_first_line || is_in_one_cell) {
             self.note(Fault::RecordInField);
@@ -323,7 +323,7 @@ impl Records {
     }
 }
 
-/// A record ends with its whole line, also where that ends with two characters.
+/// Skips the line feed of a CRLF, so that a record ends with its whole line.
 fn take_line_feed(stream: &mut Stream, line: u64) -> Result<(), ImportError> {
     if stream.last_byte() != Some(b'\r') {
         return Ok(());

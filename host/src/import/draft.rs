@@ -1,4 +1,4 @@
-//! A patient while a record is read, whatever its format, and what is wrong with a record.
+//! A patient that is read from a record of any format, with the problems of the record.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::fmt;
 use crate::domain::patient::PatientDraft;
 use crate::domain::{self, clinical};
 
-/// What is wrong with one element of a record, or with the field that is made of it.
+/// A problem of one element of a record, or of the field that is made from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The element or the field, for example `telecom`, `birth_date` or `reaction[0].severity`.
     pub field: Cow<'static, str>,
-    /// A lower-case fragment that reads well after `field: `. It repeats no value.
+    /// A lower-case fragment that follows `field: `. It repeats no value.
     pub message: String,
 }
 
@@ -33,7 +33,7 @@ impl From<clinical::Problem> for Problem {
     }
 }
 
-/// The fields of a patient that a record holds, and the problems of those that were left out.
+/// The fields of a patient in a record, and the problems of those that were left out.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) patient: PatientDraft,

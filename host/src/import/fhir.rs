@@ -1,8 +1,8 @@
-//! Reads a FHIR Patient (R4, R4B, R5) into a draft. It is the inverse of what the FHIR adapter writes, and takes as
-//! much of other systems' Patients as our fields can hold. `docs/commands.md` has the table.
+//! Reads a FHIR Patient (R4, R4B, R5) into a draft. It is the inverse of the FHIR adapter, and also reads Patients of
+//! other systems as far as our fields can hold them. `docs/commands.md` has the table.
 //!
-//! It does no I/O. Elements without a field are ignored. A record that must not be ignored in part (no longer in use, a
-//! death without a date) is rejected. An optional element that cannot be read is left out and reported.
+//! It does no I/O. Elements without a field are ignored. A record with an element that must not be ignored (no longer
+//! in use, a death without a date) is rejected. An optional element that cannot be read is left out and reported.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,10 +22,10 @@ const BCP_47: &str = "urn:ietf:bcp:47";
 const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
 const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 
-/// Reads one line with a Patient. `today` decides what is current.
+/// Reads one line with a Patient. `today` decides which names, addresses and phones are current.
 ///
 /// # Errors
-/// When it is not a Patient that can be imported. The rules of our own fields are applied later.
+/// When it is not a Patient that can be imported. The rules of our own fields are checked later.
 pub(super) fn read(line: &[u8], options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
     let patient: Patient = serde_json::from_slice(line).map_err(|error| vec![explain(line, &error)])?;
     if patient.resource_type.as_deref() != Some("Patient") {
@@ -56,7 +56,7 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
             birth_date: present(patient.birth_date),
             // FHIR omits an unknown gender.
             gender: present(patient.gender).or_else(|| Some("unknown".to_owned())),
-            // The day of the moment.
+            // Only the day of the timestamp is kept.
             deceased_date: present(patient.deceased_date_time).map(|moment| match moment.split_once('T') {
                 Some((day, _)) => day.to_owned(),
                 None => moment,
@@ -85,7 +85,7 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
     Ok(draft)
 }
 
-/// The optional elements that hold a value of another type than FHIR's.
+/// Reports the optional elements whose value is not of FHIR's type.
 fn misfits(patient: &Patient, options: &FhirOptions) -> Vec<Problem> {
     [
         ("extension", options.us_core && patient.extension.has_misfits),
@@ -111,7 +111,7 @@ fn national_id(identifiers: &[Identifier], options: &FhirOptions, today: Day) ->
     identity::best_value(identifiers.iter().filter(is_national), today)
 }
 
-/// A field's name, and its place.
+/// The name of a field, and access to it in a draft.
 type Field = (&'static str, fn(&mut PatientDraft) -> &mut Option<String>);
 
 const PHONE_HOME: Field = ("phone_home", |draft| &mut draft.phone_home);
@@ -119,8 +119,8 @@ const PHONE_MOBILE: Field = ("phone_mobile", |draft| &mut draft.phone_mobile);
 const PHONE_WORK: Field = ("phone_work", |draft| &mut draft.phone_work);
 const EMAIL: Field = ("email", |draft| &mut draft.email);
 
-/// Fills phones by their use. A phone without a use is the home phone if there is no other. The lowest rank wins, then
-/// the first; one that keeps the field's rules wins over one that does not.
+/// Fills phones by their use. A phone without a use becomes the home phone if there is no other. The lowest rank is
+/// preferred, then the first; a value that keeps the field's rules is preferred to one that breaks them.
 fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
     telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));
@@ -145,7 +145,7 @@ fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today:
     }
 }
 
-/// Takes a value for a field that has none, or one that breaks the field's rules.
+/// Sets a field that is empty, or whose value breaks the field's rules.
 fn offer(draft: &mut PatientDraft, field: Field, value: String, today: Day) {
     let place = field.1(draft);
     let is_better = |kept: &String| !is_valid(field, kept, today) && is_valid(field, &value, today);
@@ -160,7 +160,7 @@ fn is_valid((name, place): Field, value: &str, today: Day) -> bool {
     alone.validate(today).err().is_none_or(|problems| problems.iter().all(|problem| problem.field != name))
 }
 
-/// The address at home, else one without a use, else a temporary one, else that at work.
+/// Fills the address: the one at home, else one without a use, else a temporary one, else the one at work.
 fn fill_address(draft: &mut PatientDraft, addresses: Vec<Address>, today: Day) {
     let rank = |address: &Address| match address.r#use.as_deref() {
         Some("home") => Some(0),
@@ -196,10 +196,10 @@ fn language(communication: Vec<Communication>) -> Option<String> {
     with_code.into_iter().next().map(|(_, code)| code)
 }
 
-/// A marital status, if there is a word for it.
+/// The marital status of a Patient, as far as it can be expressed.
 enum MaritalStatus {
     Word(&'static str),
-    /// A code that has no value of ours.
+    /// A code without a corresponding value.
     Unknown,
     /// No code, or a code for "unknown".
     Absent,
@@ -223,7 +223,7 @@ fn marital_status(concept: &CodeableConcept) -> MaritalStatus {
     status
 }
 
-/// The words of a US Core extension: its categories, else its text. Several are joined by `|`.
+/// The value of a US Core extension: its categories, else its text. Several are joined by `|`.
 fn us_core_words(extensions: &[Extension], url: &str, parts: fn(&str) -> Vec<omb::Part<'_>>) -> Option<String> {
     let outer = extensions.iter().find(|extension| extension.url.as_deref() == Some(url))?;
     let inner = |url: &'static str| {
@@ -240,7 +240,7 @@ fn us_core_words(extensions: &[Extension], url: &str, parts: fn(&str) -> Vec<omb
         return None;
     }
     let text = present(inner("text").next()?.value_string.clone())?;
-    // A text that holds the character itself is one word.
+    // In a text, `|` is replaced, because it separates values.
     let words = if text.contains('|') { text.replace('|', "/") } else { joined_words(&parts(&text)) };
     Some(words)
 }
@@ -253,7 +253,7 @@ fn codings(concept: &CodeableConcept) -> impl Iterator<Item = &Coding> {
     concept.coding.iter().flatten()
 }
 
-/// An element's name, and whether a value is of its type.
+/// The name of an element, and a check that a value is of its type.
 type Check = (&'static str, fn(Value) -> bool);
 
 fn fits<T: DeserializeOwned>(value: Value) -> bool {

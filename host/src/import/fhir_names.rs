@@ -1,6 +1,6 @@
-//! Chooses which of a Patient's names is the romanised one, and which is in the patient's own script.
+//! Chooses which of a Patient's names is the romanised one, and which is in the patient's native script.
 //!
-//! The ISO 21090 representation decides if it is there, else the letters do. The FHIR adapter writes the native name
+//! The ISO 21090 representation decides if present, otherwise the letters. The FHIR adapter writes the native name
 //! first, so the first of two alphabetic names is native if both have a representation.
 
 use super::draft::{Problem, present, problem};
@@ -10,10 +10,10 @@ use crate::domain::patient::{Day, PatientDraft};
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 
 impl HumanName {
-    /// The preference, smaller is better.
+    /// The rank of a name; the smallest is preferred.
     ///
     /// # Errors
-    /// Why it is not the patient's own name today.
+    /// Why it is not a current name of the patient.
     fn rank(&self, today: Day) -> Result<u8, &'static str> {
         if let Some(reason) = why_not_current(self.r#use.as_deref(), self.period.as_ref(), today) {
             return Err(reason);
@@ -38,7 +38,7 @@ impl HumanName {
             .find_map(|extension| extension.value_code.as_deref())
     }
 
-    /// Whether it is in another script than the Latin one.
+    /// Whether the name is in a script other than Latin.
     fn is_native(&self) -> bool {
         let parts = self.family.iter().chain(self.given.iter().flatten().flatten());
         let mut letters = parts.flat_map(|part| part.chars()).filter(|letter| letter.is_alphabetic()).peekable();
@@ -51,10 +51,11 @@ fn is_latin(letter: char) -> bool {
     matches!(letter, 'A'..='Z' | 'a'..='z' | '\u{AA}'..='\u{24F}' | '\u{1E00}'..='\u{1EFF}')
 }
 
-/// Fills the fields of the name. One name alone is the romanised one, whatever its script: those fields are required.
+/// Fills the fields of the name. A single name is used as the romanised one in any script, because those fields are
+/// required.
 ///
 /// # Errors
-/// There are names, and none is the patient's own today.
+/// When there are names, and none of them is a current name of the patient.
 pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) -> Result<(), Problem> {
     let (mut current, mut reasons) = (Vec::new(), Vec::new());
     for name in names.into_iter().filter(|name| !name.is_empty()) {
@@ -87,7 +88,7 @@ pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) 
     Ok(())
 }
 
-/// The indices of the romanised and the native name. `names` begins with the best.
+/// The indices of the romanised and the native name. `names` is sorted, the best first.
 fn choose(names: &[Option<HumanName>]) -> (Option<usize>, Option<usize>) {
     let position = |is_native: bool| names.iter().flatten().position(|name| name.is_native() == is_native);
     match (position(false), position(true)) {

@@ -1,6 +1,6 @@
-//! Names of FHIR R4, as it writes them.
+//! Names of FHIR R4, spelt as in the standard.
 
-/// The resource types of FHIR R4, in order.
+/// The resource types of FHIR R4, sorted.
 #[rustfmt::skip]
 pub(super) const TYPES: [&str; 146] = [
     "Account", "ActivityDefinition", "AdverseEvent", "AllergyIntolerance", "Appointment", "AppointmentResponse",

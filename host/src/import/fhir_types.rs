@@ -1,7 +1,7 @@
 //! The elements of a FHIR Patient (R4, R4B, R5) that are read, with FHIR's names and types.
 //!
-//! An element that identifies the patient must be of FHIR's type. In every other element an entry of another type is
-//! reported and ignored, so that the patient is imported all the same. It does no I/O.
+//! An element that identifies the patient must be of FHIR's type. Any other element of a wrong type is reported and
+//! ignored, so that the patient is still imported. This module does no I/O.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
@@ -29,7 +29,7 @@ pub(super) struct Patient {
     pub(super) communication: Entries<Communication>,
 }
 
-/// The entries of an optional element that are of its type.
+/// The entries of an optional element that have its type.
 #[derive(Debug)]
 pub(super) struct Entries<T> {
     pub(super) read: Vec<T>,
@@ -135,7 +135,7 @@ pub(super) struct Communication {
     pub(super) preferred: Option<bool>,
 }
 
-/// A FHIR Period; each end may be a year, a month, a day or a moment.
+/// A FHIR Period. Each end may be a year, a month, a day or a timestamp.
 #[derive(Deserialize)]
 pub(super) struct Period {
     start: Option<String>,
@@ -143,8 +143,8 @@ pub(super) struct Period {
 }
 
 impl Period {
-    /// Why it does not cover this day; `None` where it does. An end that is a year lasts until its last day. An end
-    /// that is not a date is ignored.
+    /// Why the period does not cover this day; `None` when it does. An end that is only a year includes its last day.
+    /// An end that is not a date is ignored.
     pub(super) fn why_not_now(&self, today: Day) -> Option<&'static str> {
         let has_ended = self.end.as_deref().and_then(date_part).is_some_and(|end| end < &today[..end.len()]);
         let begins_later = self.start.as_deref().and_then(date_part).is_some_and(|start| start > &today[..start.len()]);

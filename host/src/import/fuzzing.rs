@@ -1,4 +1,4 @@
-//! The entry for fuzz targets (`fuzz/`): a file in memory that is read in pieces. Nothing else may call it.
+//! The entry for fuzz targets (`fuzz/`): reads a file from memory in small pieces. Nothing else may call it.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Decides which id of ours a resource has: the value of its identifier of our system, else its own id.
+//! Decides our id of a resource: the value of its identifier in our system, else the resource's own id.
 //!
 //! The FHIR adapter writes these identifiers, so this is its inverse.
 
@@ -13,7 +13,7 @@ use crate::domain::patient::Day;
 /// The identifier system that the FHIR adapter writes by default.
 const OUR_SYSTEM: &str = "urn:neuronova:patient-id";
 
-/// The system of the identifiers of one kind. Each has its own, since ids are unique within a type only.
+/// The identifier system of one kind. Each kind has its own, because ids are unique within a type only.
 pub(super) fn system(kind: Kind, options: &FhirOptions) -> Cow<'_, str> {
     let base = options.identifier_system.as_deref().unwrap_or(OUR_SYSTEM);
     match kind {
@@ -22,7 +22,7 @@ pub(super) fn system(kind: Kind, options: &FhirOptions) -> Cow<'_, str> {
     }
 }
 
-/// The id of the record that is made of a resource.
+/// The id of the record that a resource becomes.
 ///
 /// # Errors
 /// When it has no id, or one that is not current.
@@ -39,7 +39,7 @@ pub(super) fn aggregate_id(
     if let Some(value) = best_value(of_system(), today) {
         return Ok(value);
     }
-    // Another id instead would make a second record.
+    // Using another id would create a second record.
     if of_system().any(|identifier| present(identifier.value.clone()).is_some()) {
         let message = "has none of our system that is current: its use is old or its period is over";
         return Err(problem("identifier", message));
@@ -51,8 +51,8 @@ pub(super) fn aggregate_id(
     Ok(own_id(resource_type, kind, id))
 }
 
-/// The id of a record whose resource has no identifier of ours. Where several types of resources make one kind, the
-/// type is a part of it: a server may give each of them the same id.
+/// The id of a record whose resource has no identifier of ours. If several resource types become one kind, the type is
+/// part of the id, because a server may use the same id for each type.
 pub(super) fn own_id(resource_type: &str, kind: Kind, id: String) -> String {
     match (kind, resource_type) {
         (Kind::Other, _) | (_, "MedicationRequest") => format!("{resource_type}-{id}"),
@@ -60,7 +60,8 @@ pub(super) fn own_id(resource_type: &str, kind: Kind, id: String) -> String {
     }
 }
 
-/// The current identifier: the official one, else the usual one, else one without a use, else any; the first of each.
+/// The best current identifier: the official one, else the usual one, else one without a use, else any. The first one
+/// is used in each case.
 pub(super) fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day) -> Option<String> {
     let rank = |identifier: &Identifier| match identifier.r#use.as_deref() {
         Some("official") => 0,

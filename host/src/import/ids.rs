@@ -1,8 +1,8 @@
-//! The ids of ours of those resources of an import whose own id is another, so that references lead to the right
-//! record whatever the order of the files. Of a Medication it is the code, which a prescription has by reference only.
+//! Our ids of resources whose own id differs, so that references lead to the right record in any order of files. For a
+//! Medication it keeps the code, because a prescription may refer to it instead of repeating it.
 //!
-//! Everything is kept in memory, up to [`IDS_MAX`] of them at about 50 bytes each. Resources that keep their own id
-//! take none.
+//! All of them are kept in memory, at about 50 bytes each and at most [`IDS_MAX`]. A resource that keeps its own id
+//! needs no entry.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,15 +15,15 @@ use super::{identity, resource_type};
 use crate::domain::hex::hex;
 use crate::domain::patient::Day;
 
-/// The most ids and codes that are kept.
+/// The maximum number of ids and codes.
 pub(super) const IDS_MAX: usize = 4_000_000;
-/// The most bytes of their texts.
+/// The maximum total length of their texts in bytes.
 const TEXT_BYTES_MAX: usize = 256 << 20;
 
-/// Under this name a Medication's code is kept, next to the types of resources.
+/// The key under which a Medication's code is stored, in the place of a resource type.
 pub(super) const CODE_OF_MEDICATION: &str = "Medication code";
 
-/// Ids of ours, by resource type and resource id.
+/// Our ids, by resource type and resource id.
 #[derive(Debug, Default)]
 pub struct Ids {
     entries: Vec<Entry>,
@@ -38,18 +38,18 @@ struct Entry {
     length: usize,
 }
 
-/// What is known of a resource's id.
+/// The result of looking up a resource's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
-    /// Its record has this id of ours.
+    /// The record has this id.
     Id(&'a str),
-    /// Two resources have this type and id, and become two records.
+    /// Two resources have this type and id, and become different records.
     Several,
-    /// Its record has its own id, or it is not in the files.
+    /// The record keeps the resource's own id, or the resource is not in the files.
     Own,
 }
 
-/// What of a resource decides its id.
+/// The elements of a resource that decide its id.
 #[derive(Deserialize)]
 struct Identified {
     id: Option<String>,
@@ -57,7 +57,7 @@ struct Identified {
     identifier: Entries<Identifier>,
 }
 
-/// What of a Medication a prescription needs.
+/// The elements of a Medication that a prescription needs.
 #[derive(Deserialize)]
 struct Medication {
     id: Option<String>,
@@ -65,15 +65,15 @@ struct Medication {
 }
 
 impl Ids {
-    /// Keeps the id of the resource on this line, if it is another than its own. A line that cannot be read is left to
-    /// the import itself. `false` when there are too many.
+    /// Stores our id of the resource on this line if it differs from its own. A line that cannot be read is ignored
+    /// here, and the import reports it. `false` when there are too many ids.
     pub(super) fn add_line(&mut self, line: &[u8], options: &FhirOptions, today: Day) -> bool {
         let Ok(name) = resource_type::of_line(line) else { return true };
         if name == "Medication" && !self.add_medication(line) {
             return false;
         }
         let Some(kind) = Kind::of(name, options.other_types) else { return true };
-        // Only resources that are passed through refer to anything else.
+        // Only resources that are passed through refer to other kinds.
         if !options.other_types && !matches!(kind, Kind::Patient | Kind::Encounter) {
             return true;
         }
@@ -103,7 +103,7 @@ impl Ids {
         true
     }
 
-    /// Makes them ready to be found.
+    /// Sorts the ids, so that they can be searched.
     pub(super) fn sort(&mut self) {
         self.entries.sort_unstable();
         let texts = &self.texts;
@@ -120,7 +120,7 @@ impl Ids {
         }
     }
 
-    /// Tells one collection from another. With other ids the same file makes other records.
+    /// A digest of all ids. With other ids the same file becomes other records, so an import must not be resumed.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut digest = Sha256::new();

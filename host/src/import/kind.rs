@@ -1,6 +1,6 @@
-//! What an import makes of a resource: a patient, one of the clinical records, or a resource that is passed through.
+//! What a resource becomes: a patient, a type of clinical record, or a resource that is passed through.
 
-/// A kind of resource. They are imported in this order, so that what others refer to comes first.
+/// A kind of resource. The order is that of the import: a resource comes after those that it refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Patient,
@@ -14,7 +14,7 @@ pub enum Kind {
     Other,
 }
 
-/// What is about a message or a report, and holds no record of its own.
+/// Types that wrap messages or reports and contain no record of their own.
 const NEVER_IMPORTED: [&str; 3] = ["Bundle", "OperationOutcome", "Parameters"];
 
 impl Kind {
@@ -30,8 +30,8 @@ impl Kind {
         Self::Other,
     ];
 
-    /// The kind of a resource; `None` for one that is not imported. `other_types`: whether resources without a type of
-    /// their own are.
+    /// The kind of a resource; `None` for one that is not imported. With `other_types`, resources without a type of
+    /// their own are imported too.
     #[must_use]
     pub fn of(resource_type: &str, other_types: bool) -> Option<Self> {
         match resource_type {
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The type that such records have in the outbox.
+    /// The aggregate type of these records in the outbox.
     #[must_use]
     pub fn aggregate_type(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// Many of them, as reports name them.
+    /// The plural, for reports.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
 //! Reads files that other systems exported: FHIR resources as NDJSON, and patients as CSV.
 //!
-//! It reads a stream, so memory does not grow with the file. Each record becomes a patient, a clinical record, or a
-//! reject with line and reason. It knows no database, and a reason never repeats a value. The service layer writes what
-//! was read. Read next: `plan.rs` for the order of files, `chunk.rs`, then `fhir.rs` (patients), `record/` (all other
-//! resources) and `columns.rs` for the mappings.
+//! Files are read as streams, so memory does not grow with the file. Each record becomes a patient, a clinical record,
+//! or a reject with line and reason. A reason never repeats a value. The service layer writes the records to the store;
+//! this folder knows no database. Read next: `plan.rs` for the order of files, `chunk.rs`, then `fhir.rs` (patients),
+//! `record/` (all other resources) and `columns.rs` for the mappings.
 
 mod base_url;
 mod chunk;
@@ -43,7 +43,7 @@ use std::path::PathBuf;
 /// The longest record, in bytes. A patient with a photograph may have a megabyte.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
-/// The longest line that is passed over, in bytes. A file with a longer one is not an export.
+/// The longest line that is skipped, in bytes. A file with a longer one is not an export.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// The most blank lines between two records, in bytes. A file with more is not an export.
@@ -54,12 +54,12 @@ const BLANK_BYTES_MAX: u64 = 16 << 20;
 pub enum Format {
     /// One FHIR resource on each line, as JSON.
     Ndjson,
-    /// A header, then one patient on each line.
+    /// A header line, then one patient per record.
     Csv,
 }
 
 impl Format {
-    /// The format by a file's name, without `.gz`.
+    /// The format by the file's name, ignoring `.gz`.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();

@@ -1,5 +1,5 @@
-//! Lines of a stream, one at a time. They end with LF, CRLF or CR alone. One that is longer than a record may be is
-//! passed over; one that does not seem to end is not read on.
+//! Reads the lines of a stream, one at a time. They end with LF, CRLF or CR alone. A line that exceeds the limit for
+//! records is skipped; one without an end in sight stops the import.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, LINE_BYTES_MAX, RECORD_BYTES_MAX};
@@ -9,7 +9,7 @@ use super::{ImportError, LINE_BYTES_MAX, RECORD_BYTES_MAX};
 pub(super) enum Line {
     /// A line, without its end; it may be empty.
     Whole,
-    /// A line that is longer than a record may be; it was skipped.
+    /// A line that exceeds the limit for records; it was skipped.
     TooLong,
     /// The end of the file.
     End,
@@ -59,7 +59,7 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
     })
 }
 
-/// Skips the second character of a line end that has two.
+/// Skips the line feed of a CRLF.
 fn take_line_feed(stream: &mut Stream, number: u64) -> Result<(), ImportError> {
     if stream.last_byte() != Some(b'\r') {
         return Ok(());

@@ -1,8 +1,8 @@
-//! Decides what is read from which file, before anything is imported: it finds the files, counts the types of their
-//! resources, and collects the ids that references need.
+//! Plans an import before anything is imported: finds the files, counts the types of their resources, and collects the
+//! ids that references need.
 //!
-//! A file that holds several kinds of resources is read once for each of them. So everything that others refer to comes
-//! first, whatever the order of files and lines.
+//! A file with several kinds of resources is read once for each kind. So each record comes after those that it refers
+//! to, in any order of files and lines.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -16,17 +16,17 @@ use super::kind::Kind;
 use super::ndjson::{Line, next_line};
 use super::{Format, ImportError, Stream, resource_type};
 
-/// What an import reads, in this order.
+/// The parts of an import, in the order of reading.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub parts: Vec<Part>,
     /// The ids that references need.
     pub ids: Arc<Ids>,
-    /// The address of the server that wrote the files, as far as their references show it.
+    /// The address of the server that wrote the files, if their references show it.
     pub base_url: Option<String>,
-    /// How many resources are not imported, by type.
+    /// The number of resources that are not imported, by type.
     pub not_imported: BTreeMap<&'static str, u64>,
-    /// Files of a folder that are not read.
+    /// The number of files in folders that are not read.
     pub files_ignored: u64,
 }
 
@@ -34,9 +34,9 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     pub file: PathBuf,
-    /// `None`: the kind of the first record. A pipe can be read once only.
+    /// The kind; `None` means the kind of the first record, because a pipe can be read only once.
     pub kind: Option<Kind>,
-    /// Whether lines that are no resource are rejected here, and not in another part of the file.
+    /// Whether lines that are not a resource are rejected here. Otherwise another part of the file rejects them.
     pub rejects_unreadable: bool,
     /// Whether it is the only part of its file.
     pub is_only: bool,
@@ -50,7 +50,7 @@ struct Census {
 }
 
 impl Plan {
-    /// Plans the import of these files and folders. A folder stands for its NDJSON files.
+    /// Plans the import of these files and folders. Of a folder, its NDJSON files are imported.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -60,7 +60,7 @@ impl Plan {
         for file in &files {
             plan.add(file, options)?;
         }
-        // The order of files within a kind stays.
+        // The sort is stable: files of one kind keep their order.
         plan.parts.sort_by_key(|part| part.kind.unwrap_or(Kind::Patient));
         let refers = |part: &Part| part.kind.is_some_and(|kind| kind != Kind::Patient);
         if plan.parts.iter().any(refers) {
@@ -70,7 +70,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The files, each once, those of a folder by name.
+    /// The files, each once. Those of a folder are sorted by name.
     fn files(&mut self, paths: &[PathBuf], options: &Options) -> Result<Vec<PathBuf>, ImportError> {
         let (mut files, mut known) = (Vec::new(), HashSet::new());
         for path in paths {
@@ -136,7 +136,7 @@ impl Plan {
     }
 }
 
-/// How the names of files of rejects end. They are never read.
+/// The suffix of files of rejects. They are never imported.
 pub const REJECTS_SUFFIX: &str = ".rejects.ndjson";
 
 fn is_ndjson(name: &str) -> bool {
@@ -180,8 +180,8 @@ fn ids_and_base_url(files: &[PathBuf], options: &Options) -> Result<(Ids, Option
     Ok((ids, bases.learned()))
 }
 
-/// Shows each line that is not blank, `None` for one that is too long, for as long as `show` is `true`. A file that
-/// cannot be read to its end is left to the import, which takes what is before the fault.
+/// Calls `show` with each line that is not blank until it returns `false`; `None` stands for a line that is too long. A
+/// file that cannot be read to its end is no error here: the import reads up to the fault and reports it.
 fn for_each_line(file: &Path, mut show: impl FnMut(Option<&[u8]>) -> bool) -> Result<(), ImportError> {
     let mut stream = Stream::open(file)?.without_digest();
     stream.take_byte_order_mark()?;

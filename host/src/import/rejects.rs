@@ -17,7 +17,7 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// Begins anew, and removes the file of an earlier import.
+    /// Starts a new file, and removes that of an earlier import.
     ///
     /// # Errors
     /// When the earlier file cannot be removed.
@@ -28,7 +28,7 @@ impl Rejects {
         }
     }
 
-    /// Continues after the first `bytes`, and cuts off what follows: an earlier run wrote that without recording it.
+    /// Continues after the first `bytes`. Cuts off the rest, which an earlier run wrote without recording it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -49,7 +49,7 @@ impl Rejects {
         self.bytes
     }
 
-    /// Takes back what was written behind the first `bytes`.
+    /// Removes everything after the first `bytes`.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,6 +1,6 @@
-//! Finds the type of a resource in its line, without reading the rest where that can be avoided.
+//! Finds the type of a resource in its line, without parsing the rest if possible.
 //!
-//! Only names of FHIR R4 leave this file: any other text may be a patient's data.
+//! Only type names of FHIR R4 are returned: any other text may be a patient's data.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ struct Named {
 /// The type of the resource on this line.
 ///
 /// # Errors
-/// When the line is no resource of FHIR R4.
+/// When the line is not a resource of FHIR R4.
 pub(super) fn of_line(line: &[u8]) -> Result<&'static str, Problem> {
     let unknown = || problem("resourceType", "is not a resource type of FHIR R4");
     if let Some(name) = leading(line) {
@@ -38,12 +38,12 @@ pub(super) fn of_line(line: &[u8]) -> Result<&'static str, Problem> {
     }
 }
 
-/// The same name with a longer life, if FHIR R4 has it.
+/// The static name of a resource type, if FHIR R4 has it.
 pub(super) fn known(name: &[u8]) -> Option<&'static str> {
     TYPES.binary_search_by(|known| known.as_bytes().cmp(name)).ok().map(|index| TYPES[index])
 }
 
-/// The type, where it is the first element, as most servers write it.
+/// The type, if it is the first element, as most servers write it.
 fn leading(line: &[u8]) -> Option<&[u8]> {
     let rest = line.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
     let rest = rest.strip_prefix(b"\"resourceType\"")?.trim_ascii_start();
@@ -52,10 +52,10 @@ fn leading(line: &[u8]) -> Option<&[u8]> {
     (rest[end] == b'"').then(|| &rest[..end])
 }
 
-/// The line as an object, after serde has refused to read it with `error`.
+/// Parses the line as a generic object, after serde failed to read it with `error`.
 ///
 /// # Errors
-/// When it is none.
+/// When it is not an object.
 pub(super) fn object(line: &[u8], error: &serde_json::Error) -> Result<Map<String, Value>, Problem> {
     match serde_json::from_slice(line) {
         Ok(Value::Object(object)) => Ok(object),

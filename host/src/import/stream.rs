@@ -1,6 +1,6 @@
-//! Reads the bytes of a file in order: it unpacks, counts and digests them.
+//! Reads the bytes of a file in order, and decompresses, counts and digests them.
 //!
-//! The digest identifies the bytes that were read. A later run resumes only after exactly these bytes.
+//! The digest identifies the bytes that were read. A later run resumes only if the file still begins with them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 /// Bytes at the beginning of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
-    /// How many.
+    /// The number of bytes.
     pub bytes: u64,
     /// Their SHA-256 in hexadecimal digits.
     pub sha256: String,
@@ -50,7 +50,7 @@ pub struct Stream {
     size: Option<u64>,
 }
 
-/// Counts the bytes read of the packed file, for a progress bar.
+/// Counts the compressed bytes read, for a progress bar.
 struct Counting<R> {
     inner: R,
     read: Arc<AtomicU64>,
@@ -65,7 +65,7 @@ impl<R: Read> Read for Counting<R> {
 }
 
 impl Stream {
-    /// Opens a file; `-` is stdin. Gzip is unpacked, whatever the file's name.
+    /// Opens a file; `-` is stdin. Gzip is decompressed, regardless of the file's name.
     ///
     /// # Errors
     /// When it is missing, cannot be read, or is UTF-16.
@@ -106,7 +106,7 @@ impl Stream {
         Ok(Self { file, inner, digest, is_digested, taken: 0, last_byte: None, read, size })
     }
 
-    /// The same for a reader that resumes nowhere: digesting takes longer than reading.
+    /// Turns off the digest, for a file that is never resumed. Digesting takes longer than reading.
     pub(super) fn without_digest(mut self) -> Self {
         self.is_digested = false;
         self
@@ -148,13 +148,13 @@ impl Stream {
         self.taken
     }
 
-    /// A counter of the bytes read of the (packed) file.
+    /// A counter of the bytes read of the file as it is on disk.
     #[must_use]
     pub fn read_count(&self) -> Arc<AtomicU64> {
         self.read.clone()
     }
 
-    /// The (packed) file's length; a pipe has none.
+    /// The length of the file on disk; `None` for a pipe.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
@@ -214,7 +214,7 @@ impl Stream {
     }
 }
 
-/// The reader, unpacked if it is gzip, with the first bytes of its content.
+/// The decompressed content if it is gzip, else the content; with its first bytes.
 fn unpacked(reader: impl Read + Send + 'static) -> io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
     let (start, packed) = with_start(reader)?;
     if !start.starts_with(&[0x1F, 0x8B]) {

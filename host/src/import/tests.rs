@@ -1,4 +1,4 @@
-//! Files as other systems write them: what is taken, what is refused and why.
+//! Imports files as other systems write them: what is imported, and what is rejected for which reason.
 
 use std::fs;
 use std::io::Write as _;
@@ -52,7 +52,7 @@ fn hostile_file_of_blank_lines_ends_early() {
     }
 }
 
-/// A file with this content; it goes with the folder.
+/// A file with this content. Dropping the folder removes it.
 fn file(content: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -300,7 +300,7 @@ fn a_quote_that_is_never_closed_ends_the_import_with_its_line() {
     assert!(error.message.contains("a quote may not be closed"), "{error}");
 }
 
-/// What a run that took the first `chunks` chunks left to the next one.
+/// Imports `chunks` chunks of `content`, then opens `changed`. Returns where the second run starts and what it reads.
 fn resumed(content: &[u8], changed: &[u8], options: &Options, chunks: usize) -> (u64, Vec<Chunk>) {
     let (_folder, path) = file(content);
     let mut first = Chunks::open(&path, options.clone(), None).unwrap();
@@ -336,19 +336,19 @@ fn a_run_goes_on_behind_the_same_bytes_and_nothing_else() {
         assert_eq!(rest.last().unwrap().lines, 5_000 + header);
         let (behind, rest) = resumed(content, content, &options, 3);
         assert_eq!((behind, count(&rest)), (5_000 + header, 0), "all was taken");
-        // One byte before the mark is another: from the beginning.
+        // A byte before the mark has changed, so it starts from the beginning.
         let mut changed = content.to_vec();
         let at = 1_000;
         let digit = changed[at..].iter().position(u8::is_ascii_digit).unwrap() + at;
         changed[digit] = if changed[digit] == b'1' { b'2' } else { b'1' };
         let (behind, _) = resumed(content, &changed, &options, 1);
         assert_eq!(behind, 0, "{format:?}");
-        // A shorter file cannot be gone on with; a longer one can.
+        // A shorter file cannot be resumed; a longer one can.
         assert_eq!(resumed(content, &content[..500], &options, 1).0, 0);
         let longer = [content, &content[content.len() / 2..]].concat();
         assert_eq!(resumed(content, &longer, &options, 3).0, 5_000 + header);
     }
-    // A file whose last line was not whole grew: that line is read again, with all before it.
+    // The last line of the file was incomplete, then the file grew. So it is read again from the beginning.
     let options = options(Format::Ndjson);
     let (start, end) = (format!("{}\n{{\"resource", fhir("P-1")), format!("{}\n{}\n", fhir("P-1"), fhir("P-2")));
     let (behind, rest) = resumed(start.as_bytes(), end.as_bytes(), &options, 1);
@@ -372,7 +372,7 @@ fn rejects_are_written_without_the_record_unless_it_was_asked_for() {
         serde_json::from_str::<Value>(&text).unwrap(),
         json!({ "line": 1, "problems": [{ "field": "birth_date", "reason": "is not a date of the calendar (YYYY-MM-DD)" }] })
     );
-    // A run that was killed wrote more than it noted.
+    // A killed run wrote more rejects than it recorded.
     rejects.write(&chunk.rejects).unwrap();
     drop(rejects);
     options.keep_rejected_records = true;

@@ -13,12 +13,12 @@ use crate::domain::words::one_line;
 /// An adapter is refused after this number of processes ended while they loaded it. A single one may have been killed
 /// for another reason.
 const DEATHS_MAX: usize = 5;
-/// Digests that are remembered; the oldest go first.
+/// The maximum number of remembered digests; the oldest are removed first.
 const REMEMBERED_MAX: usize = 64;
 const REFUSED: &str = "refused";
 const LOADING: &str = "loading";
 
-/// What is remembered in one folder, for one engine.
+/// The remembered crashes in one folder, for one engine.
 pub(super) struct Crashes {
     directory: PathBuf,
     engine_digest: String,

@@ -26,7 +26,7 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 64;
 /// Compilers at a time.
 const COMPILERS_MAX: usize = 2;
-/// What wasmtime itself keeps about one instance, bytes.
+/// The bytes that wasmtime itself needs for one instance.
 const INSTANCE_BYTES: usize = 16 << 20;
 
 /// Loads and runs adapters. Adapters hold a reference to it; its clock thread ends with it.

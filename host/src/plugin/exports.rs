@@ -1,4 +1,4 @@
-//! What an adapter exports, as the rest of the host calls it: four functions in the types of the newest interface.
+//! The exports of an adapter for the rest of the host: four functions with the types of the newest interface.
 //!
 //! The version and the world of a component are determined once, when it is linked. A call goes through [`Exports`] and
 //! compares nothing. Each call makes a fresh instance. Read next: `call.rs`, and `interface_0_1.rs` for adapters that

@@ -20,14 +20,14 @@ impl LimitExceeded {
     }
 
     pub(super) fn into_error(self, target: &str) -> CallError {
-        // `describe` is asked for no target, and its limits are fixed.
+        // `describe` runs without a target, and its limits are not configurable.
         let is_a_targets = NAMES.contains(&self.limit) && !target.is_empty();
         let setting = (is_a_targets || self.limit == STACK_KIB).then_some(self.limit);
         CallError::Limit { limit: self.limit, value: self.value, setting, target: target.to_owned() }
     }
 }
 
-/// Counts what instances ask for, over all memories and tables of a store.
+/// Counts the memory and table elements that instances request, over all memories and tables of a store.
 pub(super) struct MemoryLimiter {
     memory_mib: u64,
     table_elements_max: u64,

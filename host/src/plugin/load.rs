@@ -1,8 +1,8 @@
-//! Turns a file into an adapter: read, admit, measure, inspect, compile (or load from the cache), link, describe.
+//! Loads a file as an adapter: read, admit, measure, inspect, compile (or load from the cache), link, describe.
 //!
-//! Each step protects the next one from the file. Before there is machine code, nothing of the file is kept or run in
-//! this process, unless the runtime is configured to compile here. A load that ended a process is remembered
-//! (`crashes.rs`).
+//! Each step protects the next one from the file. Before machine code exists, this process neither keeps nor runs
+//! anything of the file, unless the runtime is configured to compile in this process. A load that ended a process is
+//! remembered (`crashes.rs`).
 
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
@@ -22,13 +22,13 @@ use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, Worl
 use crate::domain::words::one_line;
 use crate::files;
 
-/// What may be linked.
+/// Code that can be linked.
 enum Compiled {
     Component(Component),
     File(NamedTempFile),
 }
 
-/// The bytes of an adapter's file, if it is a regular one and no larger than an adapter may be.
+/// Reads an adapter's file. It must be a regular file within the size limit for adapters.
 ///
 /// # Errors
 /// [`PluginError::Unreadable`]
@@ -50,7 +50,7 @@ impl Runtime {
         Self::inspect_bytes(&path.display().to_string(), bytes).await.map(|(inspection, _)| inspection)
     }
 
-    /// As [`Runtime::inspect`], for bytes that were read already and are given back; `name` is for messages.
+    /// As [`Runtime::inspect`], for bytes that are already in memory; returns them too. `name` is for messages.
     ///
     /// # Errors
     /// As [`Runtime::inspect`].
@@ -59,7 +59,7 @@ impl Runtime {
         blocking(move || Ok((artifact::inspect(&name, &bytes)?, bytes))).await
     }
 
-    /// Compiles an inspected adapter, to verify that this is possible.
+    /// Compiles an inspected adapter, only to verify that it compiles.
     ///
     /// # Errors
     /// [`PluginError::Compile`]
@@ -75,7 +75,7 @@ impl Runtime {
     /// Loads a file for a target that needs `world`.
     ///
     /// # Errors
-    /// Which step failed, and what was expected.
+    /// The step that failed, and what was expected.
     pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
         let bytes = read_component(path).await?;
         self.load_file(path, bytes, world).await
@@ -96,7 +96,7 @@ impl Runtime {
         self.load_admitted(&path.display().to_string(), bytes, world, admit).await
     }
 
-    /// As [`Runtime::load`], for bytes that were kept elsewhere than in a file; `name` is for messages.
+    /// As [`Runtime::load`], for bytes that do not come from a file; `name` is for messages.
     ///
     /// # Errors
     /// As [`Runtime::load`].
@@ -132,7 +132,7 @@ impl Runtime {
         let _turn = turn.lock().await;
         self.refuse_what_crashed(name, &inspection.sha256)?;
         let compiled = self.compiled(name, &inspection.sha256, bytes).await?;
-        // Only now: compiling takes seconds in a child process, and the host may be killed meanwhile for another
+        // Marked only now: compiling takes seconds in a child process, and meanwhile the host may be killed for another
         // reason.
         let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
@@ -156,13 +156,13 @@ impl Runtime {
         reason.map_or(Ok(()), |reason| Err(PluginError::Compile { name: name.to_owned(), reason }))
     }
 
-    /// Marks the load of machine code that begins now in this process: some milliseconds.
+    /// Marks that this process starts to load machine code, which takes some milliseconds.
     fn mark(&self, name: &str, sha256: &str) -> Result<Option<Mark>, PluginError> {
         let mark = self.cache.as_ref().map(|cache| cache.crashes().begin(sha256)).transpose();
         mark.map_err(|reason| PluginError::Compile { name: name.to_owned(), reason })
     }
 
-    /// Compiles, unless the cache has the result.
+    /// The compiled code: from the cache, else from the compiler.
     async fn compiled(self: &Arc<Self>, name: &str, sha256: &str, bytes: Vec<u8>) -> Result<Compiled, PluginError> {
         let failed = |reason: String| PluginError::Compile { name: name.to_owned(), reason };
         let (runtime, digest) = (Arc::clone(self), sha256.to_owned());
@@ -203,7 +203,7 @@ impl Runtime {
         Ok(Compiled::Component(component))
     }
 
-    /// The machine code in memory.
+    /// Loads the machine code into memory.
     fn component(&self, name: &str, sha256: &str, compiled: Compiled) -> Result<Component, PluginError> {
         let failed = |reason: String| PluginError::Compile { name: name.to_owned(), reason };
         let mut file = match compiled {
@@ -220,7 +220,7 @@ impl Runtime {
         Ok(component)
     }
 
-    /// Resolves the imports and finds the exports: the one place where a component's world and interface are compared.
+    /// Resolves the imports and finds the exports. Only this function compares a component's world and interface.
     fn link(&self, world: World, interface: Interface, component: &Component) -> wasmtime::Result<Arc<dyn Exports>> {
         let linker = match world {
             World::Database => &self.database_linker,
@@ -236,7 +236,7 @@ impl Runtime {
     }
 }
 
-/// What wasmtime reports, as one line: the names in it are the file's.
+/// Formats wasmtime's report as one line, because names in it come from the file.
 fn shown(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"), REASON_CHARS_MAX)
 }

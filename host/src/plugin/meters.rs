@@ -1,4 +1,5 @@
-//! Counts what one call takes, and remembers which limit it met. Shared by the tasks that serve the call.
+//! Counts the resources that one call uses, and records which limit it exceeded. The tasks that serve the call share
+//! it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,12 +8,12 @@ use super::Usage;
 use super::auth_failure::AuthFailure;
 use super::limits::LimitExceeded;
 
-/// A number that only grows, counted from several tasks.
+/// A counter that several tasks increase.
 #[derive(Default)]
 pub(super) struct Meter(AtomicU64);
 
 impl Meter {
-    /// Adds one and gives the new count.
+    /// Adds one and returns the new count.
     pub(super) fn add(&self) -> u64 {
         self.add_many(1)
     }
@@ -26,7 +27,7 @@ impl Meter {
     }
 }
 
-/// What a call used so far. Shared with the tasks that send its HTTP requests.
+/// The resources used by a call so far. Shared with the tasks that send its HTTP requests.
 #[derive(Default)]
 pub(super) struct Meters {
     pub(super) cpu_ticks: Meter,
@@ -41,7 +42,7 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Records a limit that was exceeded without ending the call; the first one counts.
+    /// Records an exceeded limit that does not end the call; only the first one is kept.
     pub(super) fn record(&self, exceeded: LimitExceeded) {
         self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exceeded);
     }
@@ -50,7 +51,7 @@ impl Meters {
         *self.exceeded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the host had no credentials for a request; the last one counts.
+    /// Records that the host had no credentials for a request; only the last failure is kept.
     pub(super) fn record_unauthorized(&self, failure: AuthFailure) {
         *self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }

@@ -1,11 +1,13 @@
-//! The only place that knows wasmtime: it loads adapters, runs them one call at a time, and holds them to their limits.
+//! Loads adapters, runs them one call at a time, and enforces their limits. No other folder uses wasmtime.
 //!
-//! A call gets a fresh instance and a store of its own, so that nothing outlives it: no memory, no handle, no patient's
-//! data. What an adapter may do is what `capability/` gives it for that one call: a lent transaction ([`SqlAccess`]) or
-//! an HTTP client with an allow-list ([`HttpAccess`]), its settings, and the log. WASI is linked and grants nothing.
+//! Each call gets a fresh instance with its own store, so nothing outlives the call: no memory, no handle, no patient's
+//! data. `capability/` defines what an adapter may do in a call: use a lent transaction ([`SqlAccess`]) or an HTTP
+//! client with an allow-list ([`HttpAccess`]), read its settings, and write to the log. WASI is linked and grants
+//! nothing.
 //!
-//! What never happens here: a commit or rollback (the caller begins and ends transactions), a look into the host's own
-//! store, a secret or a payload in an error or a log line. An adapter's fault is always a [`CallError`], never a panic.
+//! This folder never commits or rolls back (the caller begins and ends transactions), never reads the host's own store,
+//! and never puts a secret or a payload into an error or a log line. A fault of an adapter is always a [`CallError`],
+//! never a panic.
 //!
 //! Read next: `engine.rs` (once per process), `load.rs` and `adapter.rs` (once per component), `call.rs` (once per
 //! batch).

@@ -1,27 +1,27 @@
-//! What a runtime is made with, and where and within which limits it compiles adapters.
+//! The options of a runtime, and the limits of compiling adapters.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The name of the hidden command.
+/// The name of the hidden command that compiles an adapter.
 pub const COMMAND: &str = "compile-adapter";
-/// The stack of an adapter's own calls unless configured, KiB.
+/// The default stack of an adapter's own calls in KiB.
 const STACK_KIB_DEFAULT: u32 = 1024;
 
-/// What a runtime is made with.
+/// The options of a runtime.
 #[derive(Clone, Debug)]
 pub struct RuntimeOptions {
-    /// Where compiled adapters are kept; `None` compiles anew at every start.
+    /// The folder for compiled adapters; `None` compiles again at every start.
     pub cache_dir: Option<PathBuf>,
-    /// Calls that may be under way at one time, over all targets; further ones wait.
+    /// The maximum number of concurrent calls, over all targets; further calls wait.
     pub instances_max: u32,
     /// The stack of an adapter's own calls, KiB.
     pub stack_kib: u32,
-    /// Entries of one table, for the target that is allowed the most; never less than the default.
+    /// The maximum number of elements in one table: the largest limit of any target, and at least the default.
     pub table_elements_max: u64,
-    /// Where adapters are compiled.
+    /// The process in which adapters are compiled.
     pub compiler: Compiler,
-    /// What compiling one of them may take, in a child.
+    /// The limits for compiling one adapter in a child process.
     pub compile_limits: CompileLimits,
 }
 
@@ -38,18 +38,18 @@ impl Default for RuntimeOptions {
     }
 }
 
-/// What one compilation may take.
+/// The limits of one compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Processor time, over all its threads, seconds.
+    /// Processor time over all threads, in seconds.
     pub cpu_seconds_max: u64,
-    /// Memory beyond what the process has when it begins, bytes.
+    /// Memory in bytes, in addition to what the process uses at its start.
     pub memory_bytes_max: u64,
-    /// Machine code, bytes.
+    /// Size of the machine code in bytes.
     pub code_bytes_max: u64,
 }
 
-/// A component of 20 MB takes 10 seconds, and 40 in a host without optimisation.
+/// A component of 20 MB takes 10 seconds, and 40 seconds in a debug build of the host.
 impl Default for CompileLimits {
     fn default() -> Self {
         Self { cpu_seconds_max: 120, memory_bytes_max: 2 << 30, code_bytes_max: 2 << 30 }
@@ -57,24 +57,24 @@ impl Default for CompileLimits {
 }
 
 impl CompileLimits {
-    /// A machine under load gives less processor time than this.
+    /// The wall-clock limit. It exceeds the processor time, because a machine under load gives less of it.
     pub(super) fn wall_clock_max(&self) -> Duration {
         Duration::from_secs(self.cpu_seconds_max.saturating_mul(3).max(30))
     }
 }
 
-/// Where adapters are compiled.
+/// The process in which adapters are compiled.
 #[derive(Clone, Debug, Default)]
 pub enum Compiler {
-    /// In this process, which then is at the mercy of the file: for programs that load files of their own making.
+    /// This process. A hostile file can then exhaust it, so this is only for programs that load files of their own.
     #[default]
     Here,
-    /// In a child process of this program, which knows [`COMMAND`].
+    /// A child process of this program, which is started with [`COMMAND`].
     Child(PathBuf),
 }
 
 impl Compiler {
-    /// The running program itself, also when its file was replaced since.
+    /// A child of the running program. It works even if the program's file was replaced since the start.
     #[must_use]
     pub fn of_this_program() -> Self {
         let this = PathBuf::from("/proc/self/exe");

@@ -1,28 +1,28 @@
 //! Validates an adapter's response before the host uses it.
 //!
-//! Texts for people become one bounded line; invalid ids, versions and counts are rejected. No error repeats a value of
-//! the response, because it may be a patient's.
+//! Messages are cut to one line of limited length; invalid ids, versions and counts are rejected. No error repeats a
+//! value of the response, because it may be a patient's data.
 
 use super::CallError;
 use crate::domain::change::{BatchOutcome, Descriptor, Failure, Observation, Outcome, Receipt, Report};
 use crate::domain::words::{is_unprintable, one_line};
 
-/// Characters of a message for people.
+/// The maximum length of a message in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;
-/// Characters of a remote id, as wide as the store's column.
+/// The maximum length of a remote id in characters: the width of the store's column.
 const REMOTE_ID_CHARS_MAX: usize = 255;
-/// Findings of a report.
+/// The maximum number of findings in a report.
 const FINDINGS_MAX: usize = 200;
-/// Bytes of a report's state.
+/// The maximum size of a report's state in bytes.
 const STATE_BYTES_MAX: usize = 1 << 20;
-/// Bytes of what an adapter learned.
+/// The maximum size of learned data in bytes.
 const LEARNED_BYTES_MAX: usize = 64 << 10;
-/// Ids of one observation of several records.
+/// The maximum number of ids in one `Several` observation.
 const SEVERAL_MAX: usize = 16;
-/// An adapter cannot put a target to sleep for longer than a day.
+/// The longest `retry_after_ms`: an adapter cannot pause a target for more than a day.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// A failure of the whole batch, or of one change, as it may be shown and stored.
+/// A failure of a batch or of one change, with a message that is safe to show and store.
 #[must_use]
 pub fn failure(failure: &Failure) -> Failure {
     let message = one_line(&failure.message, MESSAGE_CHARS_MAX);
@@ -37,7 +37,7 @@ pub fn failure(failure: &Failure) -> Failure {
     }
 }
 
-/// A list with as many members as were asked for.
+/// Checks the number of elements in a list.
 ///
 /// # Errors
 /// [`CallError::InvalidResponse`] when their number differs.
@@ -48,10 +48,10 @@ pub(super) fn count(answers: &str, found: usize, questions: &str, expected: usiz
     Err(CallError::InvalidResponse(format!("{found} {answers} for {expected} {questions}")))
 }
 
-/// One outcome per change, each of which can be stored, and what was learned.
+/// Checks that there is one outcome per change, that each can be stored, and that the learned data is within its limit.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when their number differs, a receipt is invalid, or too much was learned.
+/// [`CallError::InvalidResponse`] when the count differs, a receipt is invalid, or the learned data is too large.
 pub fn outcomes(batch: BatchOutcome, expected: usize) -> Result<BatchOutcome, CallError> {
     count("outcomes", batch.outcomes.len(), "changes", expected)?;
     let learned = batch.learned.as_ref().map_or(0, Vec::len);
@@ -67,10 +67,10 @@ pub fn outcomes(batch: BatchOutcome, expected: usize) -> Result<BatchOutcome, Ca
     Ok(BatchOutcome { outcomes, learned: batch.learned })
 }
 
-/// An observation that can be compared and shown.
+/// Checks that an observation can be compared and shown.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when an id or a fingerprint is none, or there are too many ids.
+/// [`CallError::InvalidResponse`] when an id or a fingerprint is invalid, or there are too many ids.
 pub fn observation(observation: Observation, index: usize) -> Result<Observation, CallError> {
     let refuse = |fault: String| Err(CallError::InvalidResponse(format!("observation {index}: {fault}")));
     match observation {
@@ -110,7 +110,7 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
     ];
     for (field, text) in fields {
         let Some(text) = text else { continue };
-        // Whether the id may be empty depends on the change: the caller, which has both, decides it.
+        // Whether the id may be empty depends on the change, so the caller checks that.
         if let Some(fault) = text_fault(text, field == "remote-id") {
             return Err(CallError::InvalidResponse(format!("the {field} of outcome {index} {fault}")));
         }
@@ -118,7 +118,7 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Why the store could not keep a text, or an operator could not read it.
+/// Why the store cannot keep a text, or an operator cannot read it.
 fn text_fault(text: &str, may_be_empty: bool) -> Option<String> {
     if text.is_empty() && !may_be_empty {
         Some("is empty".to_owned())
@@ -131,10 +131,10 @@ fn text_fault(text: &str, may_be_empty: bool) -> Option<String> {
     }
 }
 
-/// A report that can be shown, with a state that can be kept.
+/// Checks a report, and makes its texts safe to show.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when it is too large.
+/// [`CallError::InvalidResponse`] when the report is too large.
 pub fn report(report: Report) -> Result<Report, CallError> {
     if report.state.len() > STATE_BYTES_MAX {
         return Err(CallError::InvalidResponse(format!(
@@ -152,10 +152,10 @@ pub fn report(report: Report) -> Result<Report, CallError> {
     Ok(Report { summary: one_line(&summary, MESSAGE_CHARS_MAX), findings, state })
 }
 
-/// A name, a version and aggregate types that can be shown and compared.
+/// Checks that the name, the version and the aggregate types can be shown and compared.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when one of them cannot.
+/// [`CallError::InvalidResponse`] when one of them is invalid.
 pub fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
     let plain = |text: &str, also: &str| {
         (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))

@@ -1,4 +1,4 @@
-//! What the store of one call holds: the capabilities lent to it, and the meters that count what it takes.
+//! The store data of one call: the capabilities lent to it, and the meters of its resources.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ impl CallState {
         Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
     }
 
-    /// Counts one call of the guest to an interface of this project. `describe` has no capability and must not call
-    /// any.
+    /// Counts one call of the adapter to an interface of this project. `describe` has no capability, so it must not
+    /// make such calls.
     pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
         if self.sql.is_none() && !self.http.is_open() {
             return Err(NoCapability.into());
@@ -49,14 +49,14 @@ impl CallState {
         self.check_host_calls()
     }
 
-    /// WASI's functions cannot refuse a call, so the limit is checked when they return.
+    /// Checks the limit of host calls after a call to WASI, because its functions cannot refuse a call.
     pub(super) fn check_host_calls(&self) -> wasmtime::Result<()> {
         let max = self.context.limits.host_calls_max;
         if self.meters.host_calls.get() > max { Err(LimitExceeded::new("host_calls_max", max).into()) } else { Ok(()) }
     }
 }
 
-/// `describe` called the host.
+/// The error when `describe` calls the host.
 #[derive(Debug, thiserror::Error)]
 #[error("`describe` called the host")]
 pub(super) struct NoCapability;
@@ -70,7 +70,7 @@ fn nothing() -> WasiCtx {
 }
 
 impl WasiView for CallState {
-    /// Called once by each of WASI's functions that the guest calls.
+    /// Each WASI function that the adapter calls gets its context here once.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.meters.host_calls.add();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }

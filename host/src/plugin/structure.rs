@@ -1,9 +1,9 @@
-//! Limits the structure of a component: refuses what no compiler of adapters writes, before anything validates,
-//! compiles or keeps it.
+//! Limits the structure of a component. It refuses structures that no compiler produces, before the component is
+//! validated, compiled or kept.
 //!
-//! The parser reads section by section, keeps nothing and has a limit on depth. The limits are about ten times what an
-//! adapter with a whole interpreter inside has. A file within them may still be expensive to compile: see
-//! `compiler.rs`.
+//! The parser reads one section at a time, keeps nothing and limits its depth. The limits are about ten times the
+//! values of an adapter that contains a whole interpreter. A file within the limits may still be expensive to compile:
+//! see `compiler.rs`.
 
 use std::fmt::Display;
 
@@ -14,35 +14,35 @@ use wasmparser::{
 
 use crate::domain::words::one_line;
 
-/// The largest component, bytes. One with an interpreter inside has about 20 MB.
+/// The maximum size of a component in bytes. One that contains an interpreter has about 20 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
-/// Modules and components within each other.
+/// The maximum nesting of modules and components.
 const NESTING_MAX: usize = 8;
-/// Modules in a component, at every depth.
+/// The maximum number of modules in a component, at every depth.
 const MODULES_MAX: usize = 256;
-/// Components in a component, at every depth.
+/// The maximum number of nested components, at every depth.
 const COMPONENTS_MAX: usize = 256;
-/// Sections, at every depth.
+/// The maximum number of sections, at every depth.
 const SECTIONS_MAX: usize = 20_000;
-/// Bytes of a component's own sections together: types, imports, exports, aliases, instances.
+/// The maximum size in bytes of a component's own sections together: types, imports, exports, aliases, instances.
 const DESCRIPTION_BYTES_MAX: u64 = 1 << 20;
-/// Types within each other.
+/// The maximum nesting of types.
 const TYPE_NESTING_MAX: usize = 16;
-/// Functions, imports, exports and the like of one module.
+/// The maximum number of functions, imports, exports and similar items of one module.
 const ITEMS_MAX: u32 = 200_000;
-/// Bytes of one function.
+/// The maximum size of one function in bytes.
 const FUNCTION_BYTES_MAX: u64 = 4 << 20;
-/// Local variables of one function.
+/// The maximum number of local variables of one function.
 const LOCALS_MAX: u64 = 4_000;
-/// Local variables times bytes of one function: a compiler may look at each at every step.
+/// The maximum product of local variables and bytes of one function: a compiler may visit each variable at every step.
 const LOCALS_TIMES_BYTES_MAX: u64 = 400_000_000;
-/// Bytes of one name of an import or export.
+/// The maximum length of the name of an import or export, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
 
-/// Characters of what the parser reports, which has line breaks in it.
+/// The maximum length of the parser's message in characters.
 pub(super) const REASON_CHARS_MAX: usize = 300;
 
-/// Why a file is not examined any further.
+/// Why a file is refused.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// It is not a component, or a damaged one.
@@ -61,7 +61,7 @@ fn within<N: Copy + PartialOrd + Display>(what: &str, found: N, max: N) -> Resul
     if found <= max { Ok(()) } else { Err(Refused::TooMuch(format!("{what}: more than {max}"))) }
 }
 
-/// Checks whether these bytes may be examined any further.
+/// Checks whether later steps may examine these bytes.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Refused> {
     within("bytes", bytes.len() as u64, COMPONENT_BYTES_MAX)?;
     let mut found = Found::default();
@@ -143,7 +143,7 @@ impl Found {
     }
 }
 
-/// Whether a section describes the component itself, unlike the modules in it and tools' own sections.
+/// Whether a section describes the component itself. Nested modules and tools' custom sections do not count.
 fn is_description(payload: &Payload<'_>) -> bool {
     matches!(
         payload,
@@ -183,7 +183,7 @@ fn deeper(depth: usize) -> Result<(), Refused> {
     within("types within each other", depth, TYPE_NESTING_MAX)
 }
 
-/// The parser has read no deeper than a hundred levels.
+/// The parser itself limits the depth to a hundred levels.
 fn component_type(read: &ComponentType<'_>, depth: usize) -> Result<(), Refused> {
     deeper(depth)?;
     match read {
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn hostile_types_nested_without_end_are_refused_before_they_are_read() {
-        // A section of types that nest a thousand deep, and a hundred thousand.
+        // Types that nest up to a hundred thousand levels deep.
         for depth in [17, 99, 1_000, 100_000] {
             let mut body = vec![1];
             body.extend(std::iter::repeat_n([0x41, 0x01, 0x01], depth).flatten());

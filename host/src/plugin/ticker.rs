@@ -1,6 +1,6 @@
-//! The clock of adapters: it moves the engine's epoch on, which is where running code can be interrupted.
+//! Advances the engine's epoch, so that running adapter code can be interrupted.
 //!
-//! A thread of its own, since the async threads may all be busy running adapters.
+//! It runs on a thread of its own, because running adapters may occupy all async threads.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How long an epoch is, milliseconds.
+/// The length of an epoch in milliseconds.
 pub(super) const TICK_MS: u64 = 10;
 
-/// Stops when it is dropped.
+/// Runs the thread until dropped.
 pub(super) struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -37,7 +37,7 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It cannot panic, and if it did, there would be nothing left to stop.
+            // The thread cannot panic, so the result of the join is irrelevant.
             drop(thread.join());
         }
     }

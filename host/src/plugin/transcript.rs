@@ -1,7 +1,7 @@
 //! Records the operations of an adapter at its target in one call, with their results, for `host plugin dry-run`.
 //!
-//! It holds patients' data: it is never logged, and shown only by the command that asked for it. It never holds
-//! credentials: a request is recorded before the host adds them.
+//! A transcript holds patients' data: it is never logged, and only the command that requested it shows it. It never
+//! holds credentials, because a request is recorded before the host adds them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,33 +12,33 @@ use crate::database::{DatabaseError, Execution, Rows, Value};
 pub struct TranscriptEntry {
     /// What the adapter requested.
     pub operation: Operation,
-    /// `None` when the call was cut off before.
+    /// `None` when the call was aborted before the result.
     pub result: Option<OperationResult>,
 }
 
 /// An operation at a target.
 #[derive(Clone)]
 pub enum Operation {
-    /// A statement, with parameters written `?`.
+    /// A statement, with `?` for each parameter.
     Statement {
         /// As the adapter wrote it.
         sql: String,
-        /// The same on one line, without texts and long numbers.
+        /// The statement on one line, without texts and long numbers.
         shape: String,
-        /// In their order.
+        /// The parameters in order.
         parameters: Vec<Value>,
     },
-    /// A lock by name.
+    /// A named lock.
     Lock(String),
-    /// An HTTP request, without what the host adds.
+    /// An HTTP request, without the headers that the host adds.
     Request {
         /// For example `PUT`.
         method: String,
-        /// The whole address.
+        /// The complete URL.
         url: url::Url,
-        /// Names in lower case, with what can be read of the values.
+        /// Names in lower case, and the readable part of the values.
         headers: Vec<(String, String)>,
-        /// As it goes out.
+        /// The body as it is sent.
         body: Vec<u8>,
     },
 }
@@ -48,33 +48,33 @@ pub enum Operation {
 pub enum OperationResult {
     /// Rows of a query.
     Rows(Rows),
-    /// What a statement changed.
+    /// The number of rows that a statement changed.
     Changed(Execution),
-    /// The lock was taken.
+    /// The lock was acquired.
     Locked,
-    /// The host or the target refused it; the reason holds no value.
+    /// The host or the target refused the operation; the reason holds no value.
     Refused(String),
-    /// A response, whose body may have been cut off.
+    /// A response. The adapter may not have read the whole body.
     Response {
         /// For example 200.
         status: u16,
-        /// As far as the adapter read it.
+        /// The part of the body that the adapter read.
         body: Vec<u8>,
     },
-    /// The request would have written, and was not sent.
+    /// The request could have written, so it was not sent.
     Withheld,
 }
 
-/// Written during one call, read after it. Cloning shares it.
+/// A transcript is written during one call and read after it. Clones share their entries.
 #[derive(Clone, Default)]
 pub struct Transcript(Arc<Mutex<Vec<TranscriptEntry>>>);
 
-/// The index of an operation whose result is still to come.
+/// The index of an operation whose result is not known yet.
 #[derive(Clone, Copy)]
 pub(super) struct EntryIndex(usize);
 
 impl Transcript {
-    /// What was recorded so far.
+    /// The entries recorded so far.
     #[must_use]
     pub fn entries(&self) -> Vec<TranscriptEntry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -90,7 +90,7 @@ impl Transcript {
         self.update(index, |entry| entry.result = Some(result));
     }
 
-    /// More of a response's body.
+    /// Appends a part of a response's body.
     pub(super) fn body(&self, index: EntryIndex, more: &[u8]) {
         self.update(index, |entry| {
             if let Some(OperationResult::Response { body, .. }) = &mut entry.result {
@@ -106,7 +106,7 @@ impl Transcript {
     }
 }
 
-/// Shows nothing of it.
+/// `Debug` shows nothing of the content.
 impl std::fmt::Debug for Transcript {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Transcript(..)")

@@ -1,9 +1,9 @@
-//! Loads of the same component take turns.
+//! Serializes loads of the same component.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One load at a time for each digest: the second finds what the first has compiled.
+/// One lock per digest, so that a second load finds the result of the first in the cache.
 #[derive(Default)]
 pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 

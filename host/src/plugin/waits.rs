@@ -1,13 +1,13 @@
-//! Measures the time of one call without the wait for its transaction to begin. Other transactions cause that wait, and
-//! the database layer limits it. Computing and statements never count as waiting.
+//! Measures the duration of one call without the time that it waits for its transaction to begin. Other transactions
+//! cause that wait, and the database layer limits it. Computing and statements always count.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a waiting call is checked again, at least.
+/// The longest interval between two checks of a waiting call.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long a call has waited so far.
+/// The time that a call has waited so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waits(Arc<Mutex<(Duration, Option<Instant>)>>);
 
@@ -23,13 +23,13 @@ impl Waits {
         }
     }
 
-    /// The whole wait, the present one included.
+    /// The total wait, including the current one.
     fn total(&self) -> Duration {
         let (ended, present) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ended + present.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The call's result; `None` when it took longer than `limit` without its wait.
+    /// The call's result; `None` when the call took longer than `limit`, not counting its wait.
     pub(super) async fn within<T>(&self, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
         let began = Instant::now();
         let mut call = std::pin::pin!(call);

@@ -1,18 +1,18 @@
-//! The worlds that an adapter can be of, the versions of the interface, and what each of them imports.
+//! The worlds of adapters, the versions of the interface, and the allowed imports of each.
 
-/// A version of `neuronova:sync` that this host speaks.
+/// A version of `neuronova:sync` that this host supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interface {
-    /// Spoken through `interface_0_1.rs`.
+    /// Supported through `interface_0_1.rs`.
     V0_1,
-    /// The host's own.
+    /// The current version.
     V0_2,
 }
 
 impl Interface {
-    /// Every one, the oldest first.
+    /// Every version, the oldest first.
     const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
-    /// What new adapters are built for.
+    /// The version for new adapters.
     pub(super) const NEWEST: Self = Self::V0_2;
 
     pub(super) fn version(self) -> &'static str {
@@ -22,7 +22,7 @@ impl Interface {
         }
     }
 
-    /// The interface of a version that a component names.
+    /// The version that a component's import or export names.
     pub(super) fn of(version: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| interface.version() == version)
     }
@@ -33,9 +33,9 @@ impl Interface {
     }
 }
 
-/// The package of our own interfaces.
+/// The name of the package of our own interfaces.
 pub(super) const PACKAGE: &str = "neuronova:sync/";
-/// What WASI 0.2 offers to both worlds; nothing of it is granted.
+/// The WASI 0.2 interfaces that both worlds may import. The host links them and grants nothing.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// The kind of target that an adapter is for.
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// The interface that its adapters export.
+    /// The interface that adapters of this world export.
     pub(super) fn export(self) -> &'static str {
         match self {
             Self::Database => "neuronova:sync/database-adapter",
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// The section of the configuration that makes a target one of this world.
+    /// The section of the configuration that gives a target this world.
     pub(super) fn section(self) -> &'static str {
         match self {
             Self::Database => "[targets.NAME.database]",
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    /// Whether a component of this interface may import this.
+    /// Whether a component of this world and interface may import the named interface.
     pub(super) fn gives(self, interface: Interface, import: &str) -> bool {
         let Some((name, version)) = import.split_once('@') else { return false };
         let own = match name.strip_prefix(PACKAGE) {

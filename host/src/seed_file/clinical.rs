@@ -1,6 +1,6 @@
-//! The tables of clinical records: `[[encounters]]` and its like, `[[fhir_resources]]`.
+//! Reads the tables of clinical records: `[[encounters]]` and the others, and `[[fhir_resources]]`.
 //!
-//! `id`, `patient` and `encounter` name the record and what it refers to; every other key is a field of its payload.
+//! `id`, `patient` and `encounter` identify the record and its references; every other key is a field of its payload.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::domain::references::NamedReference;
 use crate::domain::spelling::nearest;
 use crate::spanned_toml::{Entry, Section};
 
-/// The tables with the aggregate types of their records. Encounters come first, since others refer to them.
+/// The tables and the aggregate types of their records. Encounters come first, because others refer to them.
 pub(super) const TABLES: [(&str, &str); 7] = [
     ("encounters", "encounter"),
     ("conditions", "condition"),
@@ -26,14 +26,14 @@ pub(super) const TABLES: [(&str, &str); 7] = [
     ("fhir_resources", "fhir-resource"),
 ];
 
-/// Keys that are no fields of a payload.
+/// Keys that are not fields of a payload.
 const ID: &str = "id";
 const PATIENT: &str = "patient";
 const ENCOUNTER: &str = "encounter";
 const PAYLOAD: &str = "payload";
 const REFS: &str = "refs";
 
-/// Reads the records of one table. `patients_of` gets the patient of each encounter.
+/// Reads the records of one table. Adds the patient of each encounter to `patients_of`.
 pub(super) fn read(
     sections: Vec<Section<'_>>,
     aggregate_type: &str,
@@ -62,7 +62,7 @@ pub(super) fn read(
             read_fields(&section, aggregate_type)
         };
         if let Some(payload) = payload {
-            // Without an id, which was reported, the rest is checked all the same.
+            // A missing id was reported; the rest is checked with a dummy id.
             let aggregate_id = id.map_or_else(|| "-".to_owned(), |id| id.value);
             let key = AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id };
             match ClinicalRecord::new(key, payload, references) {
@@ -85,7 +85,7 @@ fn named(name: &str, aggregate_type: &str, id: Option<Entry<String>>) -> Option<
     id.map(|id| NamedReference { name, aggregate_type, aggregate_id: id.value })
 }
 
-/// Reports an encounter of this file that is another patient's. That of one in the store is the service's to find.
+/// Reports an encounter of this file that belongs to another patient. The service checks encounters in the store.
 fn note_other_patient(
     section: &Section<'_>,
     patient: Option<&Entry<String>>,
@@ -98,7 +98,7 @@ fn note_other_patient(
     }
 }
 
-/// The payload of a record whose table has its fields, and the keys that belong to it.
+/// The payload of a record whose keys are its fields, and the names of these keys.
 fn read_fields(section: &Section<'_>, aggregate_type: &str) -> (Option<Value>, Vec<&'static str>) {
     let properties = schema(aggregate_type).and_then(|schema| schema["properties"].as_object());
     let known: Vec<&'static str> = properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -123,7 +123,7 @@ fn read_fields(section: &Section<'_>, aggregate_type: &str) -> (Option<Value>, V
     (is_complete.then_some(payload), known)
 }
 
-/// The names of the fields below a record's own.
+/// The names of the nested fields of a record.
 fn known_below(aggregate_type: &str) -> impl Iterator<Item = &'static str> + Clone {
     let definitions = schema(aggregate_type).and_then(|schema| schema["$defs"].as_object());
     definitions
@@ -133,7 +133,7 @@ fn known_below(aggregate_type: &str) -> impl Iterator<Item = &'static str> + Clo
         .flat_map(|properties| properties.keys().map(String::as_str))
 }
 
-/// A resource: JSON text, or a table.
+/// Reads a resource, written as JSON text or as a table.
 fn read_resource(section: &mut Section<'_>) -> Option<Value> {
     if let Some(value) = section.raw().get(PAYLOAD).filter(|value| value.get_ref().is_table()) {
         section.know(PAYLOAD);
@@ -155,7 +155,7 @@ fn read_resource(section: &mut Section<'_>) -> Option<Value> {
     }
 }
 
-/// `refs = [{ name = "performer", type = "fhir-resource", id = "D-1" }]`
+/// Reads `refs = [{ name = "performer", type = "fhir-resource", id = "D-1" }]`.
 fn read_refs(section: &mut Section<'_>) -> Vec<NamedReference> {
     let mut references = Vec::new();
     for mut entry in section.array(REFS) {
@@ -173,7 +173,8 @@ fn read_refs(section: &mut Section<'_>) -> Vec<NamedReference> {
     references
 }
 
-/// A value as JSON; dates and times in their own notation. `None`, and a problem, for a number that JSON does not have.
+/// A value as JSON, with dates and times as text. For a number that JSON cannot express, reports a problem and returns
+/// `None`.
 fn to_json(section: &Section<'_>, value: &Spanned<DeValue<'_>>, path: &str) -> Option<Value> {
     let number = |number: Option<Number>| {
         if number.is_none() {
@@ -201,7 +202,7 @@ fn to_json(section: &Section<'_>, value: &Spanned<DeValue<'_>>, path: &str) -> O
     }
 }
 
-/// Reports a record's problem on the line of its key.
+/// Reports a problem of a record on the line of its key.
 fn note(section: &Section<'_>, problem: &Problem) {
     let Problem { path, message } = problem;
     match path.as_str() {
@@ -215,7 +216,7 @@ fn note(section: &Section<'_>, problem: &Problem) {
     }
 }
 
-/// Reports a problem of a payload's field on the line of the deepest value that the file has of it.
+/// Reports a problem of a payload's field on the line of the nearest existing value on its path.
 fn note_path(section: &Section<'_>, path: &str, message: &str) {
     let below = if section.has(PAYLOAD) { format!("{PAYLOAD}.{path}") } else { path.to_owned() };
     match deepest(section.raw(), &below) {
@@ -241,7 +242,7 @@ fn deepest<'a>(table: &'a DeTable<'a>, path: &str) -> Option<&'a Spanned<DeValue
     Some(value)
 }
 
-/// The first step of `reaction[0].severity`, and what follows it.
+/// The first step of `reaction[0].severity`, and the rest.
 fn split(path: &str) -> (&str, Option<&str>) {
     path.find(['.', '[']).map_or((path, None), |at| (&path[..at], Some(&path[at + 1..])))
 }

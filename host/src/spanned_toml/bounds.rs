@@ -1,31 +1,32 @@
-//! Bounds what a TOML text may be made of before it is parsed: the parser takes up to 800 bytes for an error and 1,500
-//! for a table, and readers recurse by nesting.
+//! Limits the content of a TOML text before it is parsed: the parser uses up to 800 bytes for an error and 1,500 for a
+//! table, and recursion follows the nesting.
 
 use serde::de::DeserializeOwned;
 use toml_parser::lexer::TokenKind;
 use toml_parser::parser::parse_document;
 use toml_parser::{ParseError, Source};
 
-/// Tables, lists and dots of a key within each other.
+/// The maximum nesting of tables, lists and dotted keys.
 const NESTING_MAX: usize = 32;
-/// Keys, values, signs, spaces and ends of lines. A patient of a seed file has about a hundred.
+/// The maximum number of tokens: keys, values, signs, spaces and line ends. A patient in a seed file has about a
+/// hundred.
 const TOKENS_MAX: usize = 1 << 20;
-/// Signs that may begin a table or list: `[`, `{`, and the dot of a key.
+/// The maximum number of signs that may begin a table or list: `[`, `{`, and the dot of a key.
 const TABLES_MAX: usize = 1 << 16;
-/// Syntax errors. Messages list a thousand.
+/// The maximum number of syntax errors. Messages list a thousand.
 const ERRORS_MAX: usize = 10_000;
 
-/// A text that cannot be parsed, and where.
+/// Why and where a text cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TomlError {
-    /// The byte.
+    /// The offset in bytes.
     pub offset: usize,
     /// A lower-case fragment that repeats no value.
     pub message: String,
 }
 
 impl TomlError {
-    /// The line of a text, counted from 1.
+    /// The line at an offset, counted from 1.
     #[must_use]
     pub fn line(&self, text: &str) -> usize {
         let before = text.as_bytes().get(..self.offset).unwrap_or_default();
@@ -33,10 +34,10 @@ impl TomlError {
     }
 }
 
-/// Reads a text that has no lines of its own to report: one error, the first.
+/// Parses a text whose lines are not reported. Only the first error is returned.
 ///
 /// # Errors
-/// What is wrong with it; a text of too many or too deeply nested parts is refused before it is parsed.
+/// The problem. A text with too many or too deeply nested parts is refused before it is parsed.
 #[allow(clippy::disallowed_methods, reason = "its one use")]
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     bound(text)?;
@@ -46,7 +47,7 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     })
 }
 
-/// Refuses a text that would cost much to parse. Takes 25 MB of memory, and time by the text's length.
+/// Refuses a text that is expensive to parse. Uses 25 MB of memory, and time in proportion to the length.
 pub(super) fn bound(text: &str) -> Result<(), TomlError> {
     let mut counts = Counts::default();
     for token in Source::new(text).lex() {
@@ -58,19 +59,19 @@ pub(super) fn bound(text: &str) -> Result<(), TomlError> {
     bound_errors(text)
 }
 
-/// What a text is made of so far.
+/// Counts the parts of a text.
 #[derive(Default)]
 struct Counts {
     tokens: usize,
-    /// Signs that may begin a table or list.
+    /// Signs so far that may begin a table or list.
     tables: usize,
-    /// Brackets that are open.
+    /// Open brackets.
     brackets: usize,
-    /// Dots of the key at hand.
+    /// Dots of the current key.
     dots: usize,
-    /// `=` without a key or a value: the lexer's kind of error, which the parser reports one by one.
+    /// `=` without a key or a value. The lexer does not report these, but the parser reports each one.
     bare: usize,
-    /// Whether something stands on the line at hand, and whether `=` stands last.
+    /// Whether the current line has any token, and whether the last one is `=`.
     is_begun: bool,
     is_after_equals: bool,
 }
@@ -178,7 +179,7 @@ mod tests {
             assert!(message.starts_with(words), "{message:?} for {}", &text[..20]);
         }
         assert_eq!(bound(&"=\n".repeat(100)), Ok(()), "they are told one by one");
-        // Brackets of texts and comments nest nothing.
+        // Brackets in texts and comments do not count as nesting.
         let plain = format!("a = \"{0}\" # {0}\nb = '''\n{0}'''\n", "[{".repeat(1_000));
         assert_eq!(bound(&plain), Ok(()));
         assert!(from_str::<toml::Table>(&plain).is_ok());

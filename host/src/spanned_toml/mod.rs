@@ -1,8 +1,8 @@
 //! Reads a TOML file and reports every problem in it at once, with its line.
 //!
 //! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90. A
-//! file with a problem yields no content, so recovered guesses are never used. No message repeats a value. What would
-//! cost much to parse is refused before (`bounds.rs`). Read next: `section.rs` for reading a table, `problem.rs` for
+//! file with a problem yields no content, so recovered guesses are never used. No message repeats a value. A text that
+//! is expensive to parse is refused before (`bounds.rs`). Read next: `section.rs` for reading a table, `problem.rs` for
 //! problems.
 
 mod bounds;
@@ -19,7 +19,7 @@ pub use bounds::{TomlError, from_str};
 pub use problem::{FileProblem, FileProblems, Findings};
 pub use section::{Entry, Section};
 
-/// The largest file, in bytes. The parser takes a multiple of it; large imports are for `host import`.
+/// The largest file in bytes. The parser needs several times as much memory; large imports are for `host import`.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// The text of a TOML file with the offsets of its lines.
@@ -79,20 +79,20 @@ impl SpannedToml {
         Self { path: path.to_owned(), text, text_end, line_starts, headers, lines_not_utf8 }
     }
 
-    /// The file's path, as it was given.
+    /// The file's path, as given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether there is nothing in it but white space.
+    /// Whether it contains only white space.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.text.trim_start_matches('\u{feff}').trim().is_empty()
     }
 
-    /// Parses the text and reports its syntax errors, one per line, since further ones on a line are consequences.
-    /// Returns what could be parsed, so that further problems are found; nothing of a text beyond its bounds.
+    /// Parses the text and reports its syntax errors, one per line, because further errors on a line are consequences.
+    /// Returns the recovered content, so that further problems are found; a text beyond its bounds is not parsed.
     pub fn parse(&self, findings: &Findings) -> DeTable<'_> {
         if let Err(error) = bounds::bound(&self.text) {
             findings.note_syntax(self.line(error.offset), "", &error.message);
@@ -122,7 +122,7 @@ impl SpannedToml {
         table
     }
 
-    /// Maps lines to fields, as far as they could be parsed.
+    /// Maps lines to fields, as far as the text could be parsed.
     fn name_lines(&self, table: &DeTable<'_>, path: &str, fields: &mut BTreeMap<usize, String>) {
         for (key, value) in table {
             let dot = if path.is_empty() { "" } else { "." };
@@ -145,7 +145,7 @@ impl SpannedToml {
         }
     }
 
-    /// The line of a byte's offset, counted from 1. An offset behind the end belongs to the last line with text.
+    /// The line of a byte offset, counted from 1. An offset after the end belongs to the last line with text.
     #[must_use]
     pub fn line(&self, offset: usize) -> usize {
         let offset = offset.min(self.text_end);

@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::words::one_line;
 
-/// Characters of a field's path.
+/// The maximum length of a field's path, in characters.
 const FIELD_CHARS_MAX: usize = 400;
-/// Characters of a message.
+/// The maximum length of a message, in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// A problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
-    /// Counted from 1; absent when it concerns the file as a whole.
+    /// Counted from 1; `None` when it concerns the file as a whole.
     pub line: Option<usize>,
     /// The field's path, for example `patients[2].birth_date`; empty when it concerns no field.
     pub field: String,
-    /// A lower-case fragment that reads well after the field. Never repeats a value.
+    /// A lower-case fragment that follows the field. Never repeats a value.
     pub message: String,
 }
 
 impl FileProblem {
-    /// Makes field and message one bounded line each: they may hold keys that others wrote.
+    /// Cuts field and message to one line of limited length each: they may contain keys that others wrote.
     fn new(line: Option<usize>, field: &str, message: &str) -> Self {
         Self { line, field: one_line(field, FIELD_CHARS_MAX), message: one_line(message, MESSAGE_CHARS_MAX) }
     }
@@ -69,7 +69,7 @@ impl fmt::Display for FileProblems {
 
 impl std::error::Error for FileProblems {}
 
-/// How many problems of one file are kept.
+/// The maximum number of problems that are kept per file.
 const PROBLEMS_MAX: usize = 1_000;
 
 /// Collects problems while a file is read.
@@ -81,7 +81,7 @@ pub struct Findings {
 #[derive(Default)]
 struct Gathered {
     problems: Vec<FileProblem>,
-    /// How many more problems there are than those that are kept.
+    /// The number of further problems that are not kept.
     more: usize,
     lines_of_syntax_errors: BTreeSet<usize>,
 }
@@ -126,7 +126,7 @@ impl Findings {
         }
     }
 
-    /// Whether nothing more is kept.
+    /// Whether no more problems are kept.
     pub(super) fn is_full(&self) -> bool {
         self.gathered.borrow().problems.len() >= PROBLEMS_MAX
     }

@@ -16,12 +16,12 @@ pub struct Entry<T> {
     pub value: T,
     /// Counted from 1.
     pub line: usize,
-    /// For example `targets.openemr.adapter`.
+    /// The path, for example `targets.openemr.adapter`.
     pub field: String,
 }
 
 impl<T> Entry<T> {
-    /// The same place with another value.
+    /// The same line and path with another value.
     pub fn with<U>(&self, value: U) -> Entry<U> {
         Entry { value, line: self.line, field: self.field.clone() }
     }
@@ -85,7 +85,7 @@ impl<'a> Section<'a> {
         self.note_missing(&printable(path), message);
     }
 
-    /// Makes a key known that is read by [`Section::raw`].
+    /// Marks a key as known that is read by [`Section::raw`].
     pub fn know(&mut self, key: &'static str) {
         self.known.push(key);
     }
@@ -156,7 +156,7 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// A table below this one. Anything else is reported and counts as absent.
+    /// A table within this one. Anything else is reported and counts as absent.
     pub fn section(&mut self, key: &'static str) -> Option<Section<'a>> {
         let value = self.get(key)?;
         let section = self.below(key, value);
@@ -166,7 +166,7 @@ impl<'a> Section<'a> {
         section
     }
 
-    /// The tables below this one, by name, whatever their names: for `[targets.NAME]`.
+    /// The tables within this one by name, for `[targets.NAME]`.
     #[must_use]
     pub fn named_sections(&self) -> Vec<(Entry<String>, Section<'a>)> {
         let named = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {

@@ -1,14 +1,14 @@
-//! Holds a JSON value against one of the schemas in `schemas/`.
+//! Checks a JSON value against one of the schemas in `schemas/`.
 //!
-//! It interprets exactly the keywords of `KEYWORDS`; a test refuses a schema that uses another. Every problem is
-//! noted, so that one reading finds all of them.
+//! It supports exactly the keywords in `KEYWORDS`; a test refuses a schema that uses another. One pass finds every
+//! problem.
 
 use serde_json::{Map, Value};
 
 use crate::Problem;
 use crate::patterns::{FORMATS, Form, PATTERNS, find};
 
-/// The keywords that are interpreted, and those that only describe (`$schema`, `$id`, `title`, `description`).
+/// The supported keywords, and those that only describe (`$schema`, `$id`, `title`, `description`).
 #[cfg(test)]
 pub(crate) const KEYWORDS: [&str; 19] = [
     "$schema",
@@ -32,7 +32,7 @@ pub(crate) const KEYWORDS: [&str; 19] = [
     "maximum",
 ];
 
-/// Every problem of `value` by `schema`, in the order of the schema's fields.
+/// Every problem of `value` under `schema`, in the order of the schema's fields.
 pub(crate) fn check(schema: &Value, value: &Value) -> Vec<Problem> {
     let mut checker = Checker { definitions: &schema["$defs"], problems: Vec::new() };
     checker.value(schema, value, "");
@@ -131,8 +131,8 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The paths of all fields of a payload that its schema does not know. They are passed over: a newer application may
-/// write more. Only where people write payloads by hand may they be told of.
+/// The paths of all unknown fields of a payload. They are ignored, because a newer application may write more. They are
+/// reported only where people write payloads by hand.
 #[must_use]
 pub fn unknown_fields(aggregate_type: &str, payload: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -165,7 +165,7 @@ fn collect_unknown(schema: &Value, definitions: &Value, value: &Value, path: &st
     }
 }
 
-/// What a value of another type is told; `None` when it has the expected one.
+/// The message for a value of the wrong type; `None` when it has the expected one.
 fn wrong_type(expected: &str, value: &Value) -> Option<&'static str> {
     match expected {
         "object" => (!value.is_object()).then_some("must be a JSON object"),
@@ -192,7 +192,7 @@ mod tests {
     use crate::patterns::{FORMATS, Form, PATTERNS, find};
     use crate::{TYPES, schema};
 
-    /// Panics unless the checker interprets every keyword of a schema, and of the schemas in it, and knows its value.
+    /// Panics unless the checker supports every keyword of a schema and of its nested schemas, with their values.
     fn refuse_unknown(schema: &Value, definitions: &Value, path: &str) {
         for (keyword, value) in schema.as_object().unwrap() {
             assert!(KEYWORDS.contains(&keyword.as_str()), "{path}: the checker does not interpret {keyword}");

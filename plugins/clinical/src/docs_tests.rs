@@ -1,5 +1,5 @@
-//! The tables of `docs/outbox.md` are made of the schemas. `UPDATE_EXPECT=1 cargo test -p clinical-payload docs` writes
-//! them anew.
+//! Generates the tables of `docs/outbox.md` from the schemas. `UPDATE_EXPECT=1 cargo test -p clinical-payload docs`
+//! rewrites them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::{TYPES, schema};
 const BEGIN: &str = "<!-- Made of schemas/*.schema.json by a test of plugins/clinical: begin -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// Each type with its fields and references, then the parts that they share.
+/// Each type with its fields and references, then the parts that several types share.
 fn tables() -> String {
     let mut text = String::new();
     let mut parts = BTreeMap::new();

@@ -1,13 +1,13 @@
-//! A resource of FHIR R4 that is delivered as it is, but for its references to our aggregates.
+//! A resource of FHIR R4 that is delivered unchanged, except for its references to our aggregates.
 //!
-//! A relative reference `Type/ID` names one of our aggregates: ID is its aggregate id, and `refs` must name it too, so
-//! that the change waits for it. Absolute URLs, `urn:`, `#contained` and searches (`Type?...`) stay as they are.
+//! A relative reference `Type/ID` names one of our aggregates: ID is its aggregate id. `refs` must contain it too, so
+//! that the change waits for it. Absolute URLs, `urn:`, `#contained` and searches (`Type?...`) are not changed.
 
 use serde_json::{Map, Value};
 
 use crate::{Problem, Ref};
 
-/// Identifiers of these systems are ours: an adapter finds our records by them.
+/// The prefix of our identifier systems. An adapter finds our records by these identifiers.
 const OUR_SYSTEMS: &str = "urn:neuronova:";
 
 /// The resource types that have an aggregate type of their own.
@@ -21,7 +21,7 @@ const TYPED: [(&str, &str); 7] = [
     ("Appointment", "appointment"),
 ];
 
-/// The aggregate type of what a reference to this resource type means.
+/// The aggregate type that a reference to this resource type means.
 #[must_use]
 pub fn aggregate_type_of(resource_type: &str) -> &'static str {
     TYPED.iter().find(|(name, _)| *name == resource_type).map_or("fhir-resource", |(_, aggregate_type)| aggregate_type)
@@ -30,20 +30,20 @@ pub fn aggregate_type_of(resource_type: &str) -> &'static str {
 /// The payload of a `fhir-resource` change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FhirResource {
-    /// Such as `Immunization`.
+    /// The resource type, for example `Immunization`.
     pub resource_type: String,
-    /// The whole resource, `resourceType` included.
+    /// The whole resource, including `resourceType`.
     pub resource: Map<String, Value>,
 }
 
 /// A relative reference in a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReference {
-    /// Where it is, for example `performer[0].actor.reference`.
+    /// The path of the reference, for example `performer[0].actor.reference`.
     pub path: String,
-    /// The resource type that it writes.
+    /// The resource type in the reference.
     pub resource_type: String,
-    /// What `refs` calls that type; `fhir-resource` for every resource without a type of its own.
+    /// The aggregate type in `refs`; `fhir-resource` for every resource without a type of its own.
     pub aggregate_type: &'static str,
     /// The aggregate id.
     pub aggregate_id: String,
@@ -70,8 +70,8 @@ impl FhirResource {
         found
     }
 
-    /// The resource with each relative reference replaced by what `remote_id` gives for it, for example the server's
-    /// `Patient/17`. A reference for which there is nothing stays.
+    /// Replaces each relative reference by the result of `remote_id`, for example the server's `Patient/17`. A
+    /// reference without a result is not changed.
     #[must_use]
     pub fn with_references(&self, mut remote_id: impl FnMut(&LocalReference) -> Option<String>) -> Map<String, Value> {
         let mut resource = self.resource.clone();
@@ -112,7 +112,7 @@ impl FhirResource {
     }
 }
 
-/// Shows every text of a field `reference` to `replace`, and puts what it gives in its place.
+/// Calls `replace` with every text of a field `reference`, and replaces the text by the result.
 fn visit(value: &mut Value, path: &str, replace: &mut impl FnMut(&str, &str) -> Option<String>) {
     match value {
         Value::Object(object) => visit_object(object, path, replace),
@@ -138,7 +138,7 @@ fn visit_object(object: &mut Map<String, Value>, path: &str, replace: &mut impl 
     }
 }
 
-/// What `Type/ID` refers to; `None` for a text that is no relative reference.
+/// Parses `Type/ID`; `None` for a text that is not a relative reference.
 fn local(path: &str, text: &str) -> Option<LocalReference> {
     let (resource_type, rest) = text.split_once('/')?;
     let is_type = resource_type.starts_with(|first: char| first.is_ascii_uppercase())

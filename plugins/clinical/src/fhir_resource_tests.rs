@@ -1,5 +1,5 @@
-//! Resources of FHIR as payloads, whole and broken: which references and identifiers they may hold. It checks no other
-//! type, and no resource against FHIR itself.
+//! Valid and invalid FHIR resources as payloads: their references and identifiers. Other types, and FHIR's own rules,
+//! are not tested here.
 
 use crate::{Record, Ref};
 

@@ -1,4 +1,4 @@
-//! JSON that two readers cannot read differently: an object that gives a field twice is refused.
+//! Reads unambiguous JSON: an object that repeats a field is refused, because two parsers could read it differently.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde_json::{Map, Number, Value};
 
 use crate::Problem;
 
-/// The only error of ours while JSON is read.
+/// The message for a repeated field, the only error of our own.
 const TWICE: &str = "a field is given twice";
 
-/// Reads one JSON value to its end.
+/// Reads one JSON value. Nothing may follow it.
 ///
 /// # Errors
-/// When it is not JSON, or an object gives a field twice.
+/// When it is not JSON, or an object repeats a field.
 pub fn read(text: &str) -> Result<Value, Problem> {
     serde_json::from_str::<Unambiguous>(text).map(|unambiguous| unambiguous.0).map_err(|error| {
-        // serde's own words may repeat a value.
+        // serde's own message may repeat a value.
         let what = if error.is_data() { TWICE } else { "is not JSON: an error" };
         Problem::new("payload", format!("{what} at line {} column {}", error.line(), error.column()))
     })

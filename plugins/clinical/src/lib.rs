@@ -1,9 +1,9 @@
 //! The payloads of the clinical changes: encounters, conditions, allergies, medications, observations, appointments,
 //! and any other resource of FHIR R4.
 //!
-//! The JSON Schemas in `schemas/` are the one source of their fields; this crate interprets them, and adds the rules
-//! that a schema cannot express. The host and every Rust adapter (through the SDK) use it. Pure: no I/O, no clock, no
-//! knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
+//! The JSON Schemas in `schemas/` are the only source of the fields; this crate interprets them, and adds the rules
+//! that a schema cannot express. The host and every Rust adapter (through the SDK) use it. It is pure: no I/O, no
+//! clock, no knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
 
 mod checker;
 #[cfg(test)]
@@ -32,12 +32,12 @@ pub use records::{
 pub use schemas::{REFERENCE_NAMES, TYPES, schema, schema_id};
 pub use time::unix_ms;
 
-/// What is wrong with one part of a payload or of its references.
+/// A problem in a payload or its references.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where it is: `reaction[0].severity`, `refs.subject`, or `payload` for the whole.
+    /// The location: `reaction[0].severity`, `refs.subject`, or `payload` for the whole.
     pub path: String,
-    /// A lower-case fragment that reads well after `path: `.
+    /// A lower-case fragment that follows `path: `.
     pub message: String,
 }
 

@@ -1,7 +1,7 @@
-//! The patterns and formats that the schemas use, each with a function that judges alike, and the words for a refusal.
+//! The patterns and formats of the schemas, each as an equivalent function with a message.
 //!
-//! A schema may use no other: an adapter carries no engine for regular expressions. That the functions judge as the
-//! patterns do is compared with an independent validator in `validator_tests.rs`.
+//! A schema may use no others, because an adapter contains no engine for regular expressions. `validator_tests.rs`
+//! compares the functions with an independent validator.
 
 use crate::time;
 
@@ -9,9 +9,9 @@ use crate::time;
 pub(crate) struct Form {
     /// The keyword's value in a schema.
     pub(crate) text: &'static str,
-    /// Whether a text has this form.
+    /// Whether a text matches.
     pub(crate) accepts: fn(&str) -> bool,
-    /// What a refused text is told: a lower-case fragment.
+    /// The message for a text that does not match: a lower-case fragment.
     pub(crate) message: &'static str,
 }
 
@@ -30,7 +30,7 @@ macro_rules! time_of_day {
 const NOT_A_DAY: &str = "is not a date of the calendar (YYYY-MM-DD)";
 const NOT_AN_INSTANT: &str = "is not a moment with its offset from UTC (YYYY-MM-DDThh:mm:ss+hh:mm or Z)";
 
-/// Every value of `format`. Each is looser than the pattern that stands next to it, but for the days of a month.
+/// Every value of `format`. Each is less strict than the pattern next to it, except for the days of a month.
 pub(crate) const FORMATS: [Form; 2] = [
     Form { text: "date", accepts: time::is_day, message: NOT_A_DAY },
     Form { text: "date-time", accepts: time::is_instant, message: NOT_AN_INSTANT },
@@ -75,7 +75,7 @@ pub(crate) const PATTERNS: [Form; 8] = [
     },
 ];
 
-/// The form that a schema names.
+/// The form for a keyword's value.
 pub(crate) fn find(forms: &'static [Form], text: &str) -> Option<&'static Form> {
     forms.iter().find(|form| form.text == text)
 }

@@ -1,4 +1,4 @@
-//! One clinical record, read by its schema, by the rules that a schema cannot express, and with its references.
+//! A clinical record with its references, validated by its schema and by the rules that a schema cannot express.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     Allergy, Appointment, Condition, Encounter, FhirResource, Medication, Observation, Problem, checker, json, schema,
 };
 
-/// The record of one clinical change.
+/// The record of a clinical change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// Of type `encounter`.
@@ -28,22 +28,22 @@ pub enum Record {
     FhirResource(FhirResource),
 }
 
-/// One of a change's references, as far as the rules need it.
+/// A reference of a change, with the parts that the rules need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ref<'a> {
-    /// The role, such as `subject`.
+    /// The role, for example `subject`.
     pub name: &'a str,
     /// The type of the other aggregate.
     pub aggregate_type: &'a str,
-    /// The application's id of it.
+    /// The application's id of the other aggregate.
     pub aggregate_id: &'a str,
 }
 
 impl Record {
-    /// Reads the payload of a change of one of [`crate::TYPES`], with the references that came with it.
+    /// Reads the payload of a change of one of [`crate::TYPES`], with its references.
     ///
     /// # Errors
-    /// Every problem of the payload by its schema; when there is none, every problem by the other rules. Never empty.
+    /// Every problem under its schema; if there is none, every problem under the other rules. Never empty.
     pub fn read(aggregate_type: &str, payload: &str, refs: &[Ref<'_>]) -> Result<Self, Vec<Problem>> {
         let Some(schema) = schema(aggregate_type) else {
             return Err(vec![Problem::new("payload", "its aggregate type is not a clinical one")]);
@@ -59,7 +59,7 @@ impl Record {
         if problems.is_empty() { Ok(record) } else { Err(problems) }
     }
 
-    /// The aggregate type that has such records.
+    /// The aggregate type of the record.
     #[must_use]
     pub fn aggregate_type(&self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ fn fields<T: DeserializeOwned>(value: Value) -> Result<T, Vec<Problem>> {
         .map_err(|_| vec![Problem::new("payload", "does not have the fields that its schema gives it")])
 }
 
-/// References of a name that means something have the type that belongs to it, and the required ones are there.
+/// Checks that references with a defined name have the right type, and that the required ones are present.
 fn check_reference_names(aggregate_type: &str, refs: &[Ref<'_>], problems: &mut Vec<Problem>) {
     for (name, expected, types, is_required) in REFERENCE_NAMES {
         if !types.contains(&aggregate_type) {

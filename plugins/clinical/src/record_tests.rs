@@ -1,5 +1,5 @@
-//! Every typed record read from its payload, whole and broken, with its references. What the schemas alone decide is
-//! compared with an independent validator elsewhere.
+//! Reads valid and invalid payloads of every type, with references. `validator_tests.rs` covers what the schemas alone
+//! decide.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::samples::full;
 const SUBJECT: Ref<'static> = Ref { name: "subject", aggregate_type: "patient", aggregate_id: "P-1" };
 const ENCOUNTER: Ref<'static> = Ref { name: "encounter", aggregate_type: "encounter", aggregate_id: "E-1" };
 
-/// The full record with the value at `pointer` replaced, or taken out when it is `null`.
+/// The full record with the value at `pointer` replaced, or removed for `null`.
 fn changed(aggregate_type: &str, pointer: &str, value: Value) -> Value {
     let mut record = full(aggregate_type);
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -144,7 +144,7 @@ fn references_have_the_names_and_types_that_the_record_needs() {
     assert_eq!(problems("allergy", &full("allergy"), &[wrong]), ["refs.subject: must be of type patient"]);
     let wrong = Ref { aggregate_type: "visit", ..ENCOUNTER };
     assert_eq!(problems("allergy", &full("allergy"), &[SUBJECT, wrong]), ["refs.encounter: must be of type encounter"]);
-    // An encounter has no encounter of its own, and a resource says itself what it refers to.
+    // An encounter refers to no other encounter, and a resource contains its references itself.
     assert_eq!(problems("encounter", &full("encounter"), &[SUBJECT, wrong]), [""; 0]);
     assert_eq!(problems("fhir-resource", &full("fhir-resource"), &[]), [""; 0]);
 }

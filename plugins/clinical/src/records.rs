@@ -1,19 +1,19 @@
-//! The six records that have a type of their own, field by field as their schemas have them.
+//! The six records with a type of their own, with the fields of their schemas.
 //!
-//! Every field of text that the schema closes to a set of words holds one of them; every date and moment is one that
-//! exists. Only `Record::read` makes these, so that no other code has to check.
+//! A field for which the schema lists values holds one of them; every date and timestamp exists. Only `Record::read`
+//! builds these records, so other code need not check them.
 
 use serde::Deserialize;
 use serde_json::Number;
 
-/// A code with its text, or a text alone.
+/// A code with its text, or only a text.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Concept {
     /// The code system, an absolute URI; present whenever `code` is.
     pub system: Option<String>,
     /// The code in that system.
     pub code: Option<String>,
-    /// What people read.
+    /// The text for display.
     pub display: String,
 }
 
@@ -22,7 +22,7 @@ pub struct Concept {
 pub struct Quantity {
     /// The number, as the payload writes it.
     pub value: Number,
-    /// The unit as people read it.
+    /// The unit as text for display.
     pub unit: String,
     /// The system of the unit's code; present whenever `code` is.
     pub system: Option<String>,
@@ -30,64 +30,64 @@ pub struct Quantity {
     pub code: Option<String>,
 }
 
-/// A span of time that has begun, or will begin: moments with their offsets from UTC.
+/// A period with a known start: timestamps with their offsets from UTC.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Period {
-    /// Its beginning.
+    /// The start.
     pub start: String,
-    /// Its end, not before `start`.
+    /// The end, not before `start`.
     pub end: Option<String>,
 }
 
-/// A span of time with at least one end: days, or moments with their offsets from UTC.
+/// A period with at least one end: days, or timestamps with their offsets from UTC.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Effective {
-    /// The first day or moment.
+    /// The first day or timestamp.
     pub start: Option<String>,
-    /// The last day or moment, not before `start`.
+    /// The last day or timestamp, not before `start`.
     pub end: Option<String>,
 }
 
-/// A visit of a patient, or a stay.
+/// A visit or a stay of a patient.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Encounter {
-    /// FHIR's code, such as `finished`.
+    /// FHIR's code, for example `finished`.
     pub status: String,
-    /// HL7's `ActCode`, such as `AMB`.
+    /// HL7's `ActCode`, for example `AMB`.
     pub class: String,
-    /// What kind of visit it is.
+    /// The kind of visit.
     #[serde(rename = "type")]
     pub kind: Option<Concept>,
-    /// Why the patient came.
+    /// The reason for the visit.
     pub reason_code: Option<Concept>,
-    /// From when until when.
+    /// When it took place.
     pub period: Period,
-    /// Who cares for the patient.
+    /// The name of the person who treats the patient.
     pub provider: Option<String>,
-    /// Where it takes place.
+    /// The name of the location.
     pub location: Option<String>,
 }
 
 /// A diagnosis or a problem of a patient.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Condition {
-    /// FHIR's code, such as `active`.
+    /// FHIR's code, for example `active`.
     pub clinical_status: String,
-    /// FHIR's code, such as `confirmed`.
+    /// FHIR's code, for example `confirmed`.
     pub verification_status: Option<String>,
     /// `problem-list-item` or `encounter-diagnosis`.
     pub category: Option<String>,
     /// `mild`, `moderate` or `severe`.
     pub severity: Option<String>,
-    /// What the patient has.
+    /// The diagnosis or problem.
     pub code: Concept,
     /// A day, a month or a year.
     pub onset: Option<String>,
     /// A day, a month or a year, not before `onset`.
     pub abatement: Option<String>,
-    /// A day.
+    /// The day on which it was recorded.
     pub recorded_date: Option<String>,
-    /// A remark, which may have several lines.
+    /// A note, which may have several lines.
     pub note: Option<String>,
 }
 
@@ -96,7 +96,7 @@ pub struct Condition {
 pub struct Allergy {
     /// `active`, `inactive` or `resolved`.
     pub clinical_status: String,
-    /// FHIR's code, such as `confirmed`.
+    /// FHIR's code, for example `confirmed`.
     pub verification_status: Option<String>,
     /// `allergy` or `intolerance`.
     #[serde(rename = "type")]
@@ -109,56 +109,56 @@ pub struct Allergy {
     pub code: Concept,
     /// A day, a month or a year.
     pub onset: Option<String>,
-    /// A day.
+    /// The day on which it was recorded.
     pub recorded_date: Option<String>,
-    /// What happened on exposure.
+    /// The reactions on exposure.
     #[serde(default)]
     pub reaction: Vec<Reaction>,
-    /// A remark, which may have several lines.
+    /// A note, which may have several lines.
     pub note: Option<String>,
 }
 
 /// One kind of reaction to an allergy's substance.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Reaction {
-    /// What was seen.
+    /// The symptom.
     pub manifestation: Concept,
     /// `mild`, `moderate` or `severe`.
     pub severity: Option<String>,
 }
 
-/// A medication that a patient takes, or took.
+/// A medication that a patient takes or took.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Medication {
-    /// FHIR's code, such as `active`.
+    /// FHIR's code, for example `active`.
     pub status: String,
-    /// What is taken.
+    /// The medication.
     pub medication: Concept,
-    /// From when until when.
+    /// When it is taken.
     pub effective: Option<Effective>,
-    /// A day.
+    /// The day on which it was reported.
     pub date_asserted: Option<String>,
-    /// How much and how often, in free text.
+    /// Amount and frequency, in free text.
     pub dosage: Option<String>,
-    /// By which way.
+    /// The route of administration.
     pub route: Option<Concept>,
-    /// Why it is taken.
+    /// The reason for taking it.
     pub reason_code: Option<Concept>,
-    /// A remark, which may have several lines.
+    /// A note, which may have several lines.
     pub note: Option<String>,
 }
 
-/// A vital sign or a laboratory result. Exactly one of the four values is present, but with the status `registered`,
-/// `cancelled` or `entered-in-error`, where none may be.
+/// A vital sign or a laboratory result. It has exactly one of the four values. With the status `registered`,
+/// `cancelled` or `entered-in-error` it may have none.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Observation {
-    /// FHIR's code, such as `final`.
+    /// FHIR's code, for example `final`.
     pub status: String,
     /// `vital-signs` or `laboratory`.
     pub category: String,
     /// What was observed.
     pub code: Concept,
-    /// When: a moment with its offset from UTC.
+    /// When it was observed: a timestamp with its offset from UTC.
     pub effective: String,
     /// The value as a number.
     pub value_quantity: Option<Quantity>,
@@ -166,18 +166,18 @@ pub struct Observation {
     pub value_concept: Option<Concept>,
     /// The value as text.
     pub value_string: Option<String>,
-    /// The values of an observation with several; empty when it has none.
+    /// The components of an observation with several values; otherwise empty.
     #[serde(default)]
     pub component: Vec<Component>,
-    /// HL7's code, such as `H`.
+    /// HL7's code, for example `H`.
     pub interpretation: Option<String>,
-    /// What is usual.
+    /// The normal range.
     pub reference_range: Option<ReferenceRange>,
-    /// A remark, which may have several lines.
+    /// A note, which may have several lines.
     pub note: Option<String>,
 }
 
-/// One value of an observation with several.
+/// One component of an observation with several values.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Component {
     /// What was observed.
@@ -186,32 +186,32 @@ pub struct Component {
     pub value_quantity: Quantity,
 }
 
-/// The usual values, in the unit of the value; at least one of the three is present.
+/// The normal range, in the unit of the value. At least one of the three is present.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ReferenceRange {
-    /// The lowest usual value.
+    /// The lowest normal value.
     pub low: Option<Number>,
-    /// The highest usual value, not below `low`.
+    /// The highest normal value, not below `low`.
     pub high: Option<Number>,
-    /// The range in words.
+    /// The range as text.
     pub text: Option<String>,
 }
 
 /// A planned visit of a patient.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Appointment {
-    /// FHIR's code, such as `booked`.
+    /// FHIR's code, for example `booked`.
     pub status: String,
-    /// What is to be done.
+    /// The planned service.
     pub service_type: Option<Concept>,
-    /// Why the patient comes.
+    /// The reason for the visit.
     pub reason_code: Option<Concept>,
     /// A short description for the calendar.
     pub description: Option<String>,
-    /// A moment with its offset from UTC.
+    /// A timestamp with its offset from UTC.
     pub start: String,
-    /// A moment with its offset from UTC, after `start`.
+    /// A timestamp with its offset from UTC, after `start`.
     pub end: String,
-    /// A remark, which may have several lines.
+    /// A note, which may have several lines.
     pub comment: Option<String>,
 }

@@ -1,17 +1,17 @@
-//! The rules that a schema cannot express: days that exist, the order of two times, and which values go together.
+//! The rules that a schema cannot express: existing days, the order of two times, and which values may occur together.
 
 use std::cmp::Ordering;
 
 use crate::time::{compare, is_day, is_partial_day};
 use crate::{Allergy, Appointment, Condition, Encounter, Medication, Observation, Problem};
 
-/// An observation with one of these may have no value.
+/// The statuses with which an observation may have no value.
 const WITHOUT_VALUE: [&str; 3] = ["registered", "cancelled", "entered-in-error"];
 
 /// Collects problems while a record is checked rule by rule.
 #[derive(Default)]
 pub(crate) struct Rules {
-    /// What was found, in the order of the checks.
+    /// The problems found, in the order of the checks.
     pub(crate) problems: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! Records for the tests.
+//! Sample records for the tests.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The schemas as they stand in `schemas/` at the repository's root, parsed once.
+//! The schemas in `schemas/` at the repository's root, parsed once.
 
 use std::sync::LazyLock;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 pub const TYPES: [&str; 7] =
     ["encounter", "condition", "allergy", "medication", "observation", "appointment", "fhir-resource"];
 
-/// The names of references that mean something: the name, the aggregate type that it must refer to, the aggregate types
-/// that may have it, and whether they must.
+/// The reference names with a defined meaning. Each has the aggregate type that it must refer to, the aggregate types
+/// that may use it, and whether they must.
 pub const REFERENCE_NAMES: [(&str, &str, &[&str], bool); 2] = [
     ("subject", "patient", &["encounter", "condition", "allergy", "medication", "observation", "appointment"], true),
     ("encounter", "encounter", &["condition", "allergy", "medication", "observation", "appointment"], false),
 ];
 
-/// In the order of [`TYPES`].
+/// The schemas' texts, in the order of [`TYPES`].
 const TEXTS: [&str; 7] = [
     include_str!("../../../schemas/encounter.schema.json"),
     include_str!("../../../schemas/condition.schema.json"),
@@ -37,7 +37,7 @@ pub fn schema(aggregate_type: &str) -> Option<&'static Value> {
     SCHEMAS.get(index)
 }
 
-/// The id of that schema, which an adapter's descriptor names.
+/// The id of that schema, as an adapter's descriptor names it.
 #[must_use]
 pub fn schema_id(aggregate_type: &str) -> Option<&'static str> {
     schema(aggregate_type)?["$id"].as_str()

@@ -1,4 +1,4 @@
-//! Days and moments as FHIR writes them.
+//! Days and timestamps in FHIR's notation.
 
 use std::cmp::Ordering;
 
@@ -6,34 +6,34 @@ use patient_payload::Day;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Milliseconds since 1970-01-01 UTC of a moment such as `2025-06-01T09:30:00+09:00`; `None` for anything else.
+/// Milliseconds since 1970-01-01 UTC of a timestamp such as `2025-06-01T09:30:00+09:00`; `None` for any other text.
 #[must_use]
 pub fn unix_ms(instant: &str) -> Option<i64> {
     let (seconds, nanoseconds) = unix_time(instant)?;
     Some(seconds * 1_000 + i64::from(nanoseconds / 1_000_000))
 }
 
-/// A day that exists.
+/// Whether it is an existing day.
 pub(crate) fn is_day(text: &str) -> bool {
     Day::read(text).is_some()
 }
 
-/// A moment on a day that exists.
+/// Whether it is a timestamp on an existing day.
 pub(crate) fn is_instant(text: &str) -> bool {
     unix_time(text).is_some()
 }
 
-/// A day, a month or a year, each of which exists.
+/// Whether it is an existing day, month or year.
 pub(crate) fn is_partial_day(text: &str) -> bool {
     is_partial_day_shaped(text) && (text.len() != 10 || is_day(text))
 }
 
-/// `YYYY-MM-DD`, of a month with 31 days.
+/// Whether it has the form `YYYY-MM-DD`, with a day up to 31.
 pub(crate) fn is_day_shaped(text: &str) -> bool {
     text.len() == 10 && is_partial_day_shaped(text)
 }
 
-/// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, of a month with 31 days.
+/// Whether it has the form `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, with a day up to 31.
 pub(crate) fn is_partial_day_shaped(text: &str) -> bool {
     let bytes = text.as_bytes();
     let part = |at: usize, least: u32, most: u32| {
@@ -50,12 +50,13 @@ pub(crate) fn is_partial_day_shaped(text: &str) -> bool {
         }
 }
 
-/// `YYYY-MM-DDThh:mm:ss`, with a fraction or without, with `Z` or an offset of at most 14 hours.
+/// Whether it has the form `YYYY-MM-DDThh:mm:ss`, with or without a fraction, with `Z` or an offset of at most 14
+/// hours.
 pub(crate) fn is_instant_shaped(text: &str) -> bool {
     text.get(..10).is_some_and(is_day_shaped) && text.get(10..).and_then(time_of_day).is_some()
 }
 
-/// The order of two days, months, years or moments, as far as both are known: a month equals each of its days.
+/// Compares two days, months, years or timestamps by their common parts: a month equals each of its days.
 pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     if let (Some(left), Some(right)) = (unix_time(left), unix_time(right)) {
         return left.cmp(&right);
@@ -64,14 +65,14 @@ pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     left.as_bytes()[..common].cmp(&right.as_bytes()[..common])
 }
 
-/// Seconds since 1970-01-01 UTC, and nanoseconds.
+/// Seconds since 1970-01-01 UTC, and nanoseconds, of a timestamp.
 fn unix_time(instant: &str) -> Option<(i64, u32)> {
     let day = Day::read(instant.get(..10)?)?;
     let (second_of_day, nanoseconds) = time_of_day(instant.get(10..)?)?;
     is_day_shaped(&day).then(|| (days_since_1970(day) * DAY_SECONDS + second_of_day, nanoseconds))
 }
 
-/// Reads `Thh:mm:ss.f+hh:mm`: the second of the day in UTC, which may lie in a neighbouring day, and nanoseconds.
+/// Reads `Thh:mm:ss.f+hh:mm`. Returns nanoseconds and the second of the day in UTC, which may be in an adjacent day.
 fn time_of_day(text: &str) -> Option<(i64, u32)> {
     let clock = text.strip_prefix('T')?;
     let zone_at = clock.find(['Z', '+', '-'])?;
@@ -102,7 +103,7 @@ fn nanoseconds(fraction: &str) -> Option<u32> {
     is_fraction.then(|| format!("{fraction:0<9}").parse().ok())?
 }
 
-/// Numbers of two digits, separated by colons.
+/// Two-digit numbers, separated by colons.
 fn parts<const COUNT: usize>(text: &str) -> Option<[u32; COUNT]> {
     let mut numbers = [0; COUNT];
     let mut rest = text.split(':');
@@ -117,7 +118,7 @@ fn two_digits(text: &str) -> Option<u32> {
 }
 
 fn days_since_1970(day: Day) -> i64 {
-    // From the civil calendar to days since 1970: H. Hinnant, "chrono-compatible low-level date algorithms".
+    // Converts a civil date to days since 1970: H. Hinnant, "chrono-compatible low-level date algorithms".
     let number =
         |range: std::ops::Range<usize>| day[range].bytes().fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
     let (month, day_of_month) = (number(5..7), number(8..10));

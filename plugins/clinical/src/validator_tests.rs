@@ -1,5 +1,5 @@
-//! The checker and an independent validator judge the same documents alike: every record with each of its values
-//! replaced by each of the values below, or taken out.
+//! The checker and an independent validator must agree on the same documents: every record, with each value replaced by
+//! each of the values below, or removed.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::check;
 use crate::samples::full;
 use crate::{TYPES, schema};
 
-/// What stands in the place of a value: every type, and texts at the edges of every form.
+/// The replacements: a value of every type, and edge cases of every form.
 fn replacements() -> Vec<Value> {
     let mut values = vec![Value::Null, json!(true), json!(0), json!(-1.5), json!(1e12), json!(1e13), json!(-2e12)];
     values.extend([json!([]), json!({}), json!([{}]), json!(["x"]), json!(vec![json!({}); 17])]);
@@ -89,7 +89,7 @@ fn replacements() -> Vec<Value> {
     values
 }
 
-/// The pointers of every value in a document, itself included.
+/// The pointers of every value in a document, including the document itself.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
@@ -142,7 +142,7 @@ fn the_checker_agrees_with_an_independent_validator() {
                 judge(&changed);
             }
         }
-        // Neither side refuses, or accepts, everything.
+        // Both outcomes occur often enough.
         assert!(valid >= 50 && refused >= 100, "{aggregate_type}: {valid} valid, {refused} refused");
     }
 }

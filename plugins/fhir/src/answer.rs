@@ -1,7 +1,7 @@
 //! A server's response to one request, sent alone or as an entry of a Bundle.
 //!
-//! Servers differ here: a status may have words behind it, a location may be absolute or relative, with or without the
-//! version, an `ETag` may be weak, strong or bare. This file parses all of them and decides nothing. Read next:
+//! Servers differ: a status may have text after it, a location may be absolute or relative, with or without the
+//! version, and an `ETag` may be weak, strong or bare. This file parses all of them and decides nothing. Read next:
 //! `delivery`.
 
 use adapter_sdk::http::Response;
@@ -9,29 +9,29 @@ use serde_json::Value;
 
 use crate::mapping::percent_encode;
 
-/// One answer.
+/// The response to one request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
-    /// The status code; 0 where the server gave none.
+    /// The status code; 0 if the server gave none.
     pub(crate) status: u16,
     /// `TYPE/ID` in any of its forms.
     location: Option<String>,
     etag: Option<String>,
-    /// The resource that came back, where it is no `OperationOutcome`.
+    /// The resource in the response, unless it is an `OperationOutcome`.
     pub(crate) resource: Option<Value>,
-    /// The `OperationOutcome`, where there is one.
+    /// The `OperationOutcome` in the response.
     pub(crate) outcome: Option<Value>,
-    /// How long the server asks us to wait. Milliseconds.
+    /// The waiting time that the server asks for, in milliseconds.
     pub(crate) retry_after_ms: Option<u64>,
 }
 
 impl Answer {
-    /// An answer of which nothing but the status is known.
+    /// A response with only a status.
     pub(crate) fn of_status(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
 
-    /// The same answer as one that confirms nothing.
+    /// The same response without a confirming status.
     pub(crate) fn without_status(self) -> Self {
         Self { status: 0, ..self }
     }
@@ -55,7 +55,7 @@ impl Answer {
         answer.unless_contradicted()
     }
 
-    /// Reads the answer to a request that was sent alone. `body` is its parsed body, where it had one.
+    /// Reads the response to a single request. `body` is its parsed body, if it had one.
     pub(crate) fn from_response(response: &Response, body: Option<Value>) -> Self {
         let header = |name: &str| response.header(name).map(str::to_owned);
         let mut answer = Self {
@@ -69,7 +69,7 @@ impl Answer {
         answer.unless_contradicted()
     }
 
-    /// A success whose outcome reports an error confirms nothing.
+    /// Removes the status of a success whose outcome reports an error: it confirms nothing.
     fn unless_contradicted(self) -> Self {
         let is_error = |issue: &Value| matches!(issue.get("severity").and_then(Value::as_str), Some("error" | "fatal"));
         let issues = self.outcome.as_ref().and_then(|outcome| outcome.get("issue")).and_then(Value::as_array);
@@ -93,7 +93,7 @@ impl Answer {
         located.map(|(id, _)| id).or_else(|| self.held_id(resource_type))
     }
 
-    /// An id in the answer that is another than the one that was asked for.
+    /// The id in the response, if it differs from the requested one.
     pub(crate) fn other_id(&self, resource_type: &str, asked: &str) -> Option<String> {
         let located = self.location.as_deref().and_then(|location| location_of(resource_type, location));
         let encoded = percent_encode(asked);
@@ -117,13 +117,13 @@ impl Answer {
         etag.or_else(located).or_else(|| self.resource_of(resource_type).and_then(version_of))
     }
 
-    /// The resource that came back, where it is of this type.
+    /// The resource in the response, if it is of this type.
     pub(crate) fn resource_of(&self, resource_type: &str) -> Option<&Value> {
         self.resource.as_ref().filter(|resource| is(resource, resource_type))
     }
 
-    /// The resource of this type that came back with more than its id and version, so that it shows which record it
-    /// is.
+    /// The resource in the response, if it is of this type and has more than an id and a version, so that it identifies
+    /// the record.
     pub(crate) fn record(&self, resource_type: &str) -> Option<&Value> {
         let says = |name: &String| {
             !matches!(name.as_str(), "resourceType" | "id" | "meta" | "text" | "implicitRules" | "language")
@@ -132,7 +132,7 @@ impl Answer {
             .filter(|resource| resource.as_object().is_some_and(|elements| elements.keys().any(says)))
     }
 
-    /// The resources of this type that a search found; `None` where this is not its answer.
+    /// The resources of this type in a search result; `None` when the response is not a search result.
     pub(crate) fn found(&self, resource_type: &str) -> Option<Vec<&Value>> {
         let bundle = self.resource.as_ref().filter(|bundle| self.status == 200 && is(bundle, "Bundle"))?;
         let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -150,7 +150,7 @@ pub(crate) fn version_of(resource: &Value) -> Option<String> {
     resource.pointer("/meta/versionId").and_then(Value::as_str).filter(|version| !version.is_empty()).map(str::to_owned)
 }
 
-/// `201`, `201 Created`, `HTTP/1.1 201`... 0 where no code is to be found.
+/// The code in `201`, `201 Created`, `HTTP/1.1 201` and similar texts; 0 without one.
 fn status_code(text: &str) -> u16 {
     text.split_whitespace()
         .find_map(|word| word.parse::<u16>().ok().filter(|code| (100..600).contains(code)))
@@ -164,7 +164,7 @@ fn etag_version(etag: &str) -> Option<String> {
     (!opaque.is_empty()).then(|| opaque.to_owned())
 }
 
-/// Id and version out of `[base/]TYPE/ID[/_history/V]`.
+/// The id and version in `[base/]TYPE/ID[/_history/V]`.
 fn location_of(resource_type: &str, location: &str) -> Option<(String, Option<String>)> {
     let path = location.split(['?', '#']).next()?;
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

@@ -1,7 +1,7 @@
 //! Batch Bundles: builds them from requests, limits their size, and parses the responses.
 //!
-//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of
-//! them or answer differently from each other. Read next: `exchange`, which sends them.
+//! Pure. Entries of a batch are independent by definition, but two entries must never concern the same record: servers
+//! drop one of them, or respond inconsistently. Read next: `exchange`, which sends them.
 
 use std::collections::HashSet;
 
@@ -12,25 +12,25 @@ use crate::answer::Answer;
 use crate::capability::Capabilities;
 use crate::delivery::Interaction;
 
-/// Bytes of a Bundle around its entries.
+/// The size of a Bundle without its entries, in bytes.
 const ENVELOPE_BYTES: usize = 64;
 
-/// One request, written out once, with the number by which its answer finds home.
+/// A serialised request, with the index to which its response belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The caller's number.
+    /// The caller's index.
     pub(crate) index: usize,
     /// See [`Interaction::may_be_repeated`].
     pub(crate) may_be_repeated: bool,
-    /// A create under an id of the server's: twice is two records.
+    /// A create without an id of ours: sent twice, it creates two records.
     pub(crate) is_post: bool,
-    /// No two entries of one Bundle may share it.
+    /// Two entries of one Bundle must not have the same key.
     key: String,
     text: String,
 }
 
 impl Entry {
-    /// Writes a request out as an entry.
+    /// Serialises a request as an entry.
     pub(crate) fn new(index: usize, interaction: &Interaction, capabilities: &Capabilities) -> Self {
         let mut request = json!({ "method": method(interaction.method), "url": interaction.url });
         for (element, value) in [("ifMatch", &interaction.if_match), ("ifNoneExist", &interaction.if_none_exist)] {
@@ -49,7 +49,7 @@ impl Entry {
             .if_none_exist
             .as_ref()
             .map_or_else(|| interaction.url.clone(), |query| format!("{}?{query}", interaction.url));
-        // A plain create has no key of its own: its url says nothing about which record it is.
+        // A plain create needs a key of its own, because its URL does not identify a record.
         let is_post = interaction.method == Method::Post;
         let key = if is_post && interaction.if_none_exist.is_none() { format!("create {index}") } else { key };
         Self {
@@ -73,8 +73,8 @@ pub(crate) fn method(method: Method) -> &'static str {
     }
 }
 
-/// Cuts entries into Bundles of at most so many entries and bytes, none with the same key twice. An entry that is too
-/// large by itself travels alone.
+/// Splits entries into Bundles within both limits and without a repeated key. An entry that is too large by itself gets
+/// a Bundle of its own.
 pub(crate) fn chunks(entries: Vec<Entry>, entries_max: usize, bytes_max: usize) -> Vec<Vec<Entry>> {
     let mut chunks = Vec::new();
     let mut chunk: Vec<Entry> = Vec::new();
@@ -103,10 +103,10 @@ pub(crate) fn body(entries: &[Entry]) -> Vec<u8> {
     format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{}]}}"#, texts.join(",")).into_bytes()
 }
 
-/// The answers in the order of the entries.
+/// The responses in the order of the entries.
 ///
 /// # Errors
-/// What is wrong, in words for a message: then no answer can be told from another.
+/// What is wrong, as text for a message. The responses can then not be assigned to requests.
 pub(crate) fn answers(body: &mut Value, expected: usize) -> Result<Vec<Answer>, String> {
     if body.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
         return Err("no Bundle".to_owned());

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 
 pub(crate) use proof::probe_query;
 
-/// The one type without which there is nothing to deliver to.
+/// The resource type that every target must support.
 pub(crate) const PATIENT: &str = "Patient";
 
 /// The server's features that a delivery needs.
@@ -30,9 +30,9 @@ pub(crate) const PATIENT: &str = "Patient";
 pub(crate) struct Capabilities {
     /// Bundles of independent requests.
     pub(crate) batch: bool,
-    /// Which server it is. Another one, or a newer release, may do what this one was seen to refuse.
+    /// The server's identity. Another server, or a newer release, may support what this one refused.
     pub(crate) server: String,
-    /// The resource types that it keeps.
+    /// The resource types that it stores.
     pub(crate) types: BTreeMap<String, Abilities>,
 }
 
@@ -40,15 +40,15 @@ pub(crate) struct Capabilities {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
 pub(crate) struct Abilities {
-    /// `PUT TYPE/ID` creates a record under an id of ours.
+    /// Whether `PUT TYPE/ID` creates a record under an id of ours.
     pub(crate) update_create: bool,
-    /// `POST TYPE` with `If-None-Exist`.
+    /// Whether it supports `POST TYPE` with `If-None-Exist`.
     pub(crate) conditional_create: bool,
-    /// What its versions are worth.
+    /// How far its version ids can be relied on.
     pub(crate) versioning: Versioning,
-    /// `GET TYPE/ID/_history`.
+    /// Whether it supports `GET TYPE/ID/_history`.
     pub(crate) history: bool,
-    /// `DELETE TYPE/ID`.
+    /// Whether it supports `DELETE TYPE/ID`.
     pub(crate) deletes: bool,
     /// Interactions that a delivery needs and the server does not declare.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,25 +59,26 @@ pub(crate) struct Abilities {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Versioning {
-    /// There are no version ids, or nothing is known of them.
+    /// There are no version ids, or it is unknown whether there are.
     #[default]
     NoVersion,
-    /// There are version ids; that `If-Match` is honoured is not promised.
+    /// There are version ids, but no promise that `If-Match` is honoured.
     Versioned,
     /// `If-Match` is honoured.
     VersionedUpdate,
 }
 
 impl Capabilities {
-    /// What the server does with a resource type; `None` for one that it does not keep.
+    /// What the server does with a resource type; `None` for one that it does not store.
     pub(crate) fn of(&self, resource_type: &str) -> Option<&Abilities> {
         self.types.get(resource_type)
     }
 
-    /// What the server does with a kind of record that it takes.
+    /// What the server does with a kind of record that it accepts.
     ///
     /// # Errors
-    /// Why it does not take that kind, for an operator. It always takes patients: without them it is no target.
+    /// Why it does not accept that kind, for an operator. Patients are always accepted: a server without them is not a
+    /// target.
     pub(crate) fn taking(&self, kind: &Kind<'_>) -> Result<&Abilities, String> {
         let name = &kind.resource_type;
         if !mapping::pass_through::has_identifier(name) {
@@ -90,7 +91,7 @@ impl Capabilities {
         }
     }
 
-    /// The state that an earlier check left; `None` for an empty one or one of another version of this adapter.
+    /// Reads the state that a check returned; `None` for an empty one or one of another version of this adapter.
     pub(crate) fn from_state(state: &[u8]) -> Option<Self> {
         serde_json::from_slice(state).ok()
     }
@@ -104,7 +105,7 @@ impl Capabilities {
 ///
 /// # Errors
 /// `misconfigured` when it is not a FHIR R4 server with patients, or refuses our credentials; `unavailable` and
-/// `throttled` when nothing can be said now.
+/// `throttled` when that cannot be determined now.
 pub(crate) fn check(outside: &dyn Outside, settings: &Settings) -> Result<Report, Failure> {
     let statement = fetch(outside)?;
     let mut read = read(&statement)?;
@@ -114,7 +115,7 @@ pub(crate) fn check(outside: &dyn Outside, settings: &Settings) -> Result<Report
     Ok(Report { summary: read.summary, findings: read.findings, state: read.capabilities.to_state() })
 }
 
-/// The capabilities alone, for an `apply` that was given no state.
+/// The capabilities without a report, for an `apply` without a state.
 ///
 /// # Errors
 /// As [`check`].
@@ -130,8 +131,7 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
         error => outcome::of_error(WHAT, &error),
     })?;
     if response.status != 200 {
-        // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver
-        // to.
+        // An OperationOutcome makes no difference: without a CapabilityStatement nothing can be delivered.
         let asked = Asked { what: WHAT, base_url: outside.base_url(), path: &request.path };
         return Err(match outcome::of_response(&asked, &response, false) {
             Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => failure,
@@ -155,12 +155,12 @@ fn not_fhir(found: &str) -> Failure {
     )
 }
 
-/// A name that a server gives itself, short and on one line.
+/// A name that the server reports for itself, shortened and on one line.
 fn word(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(60).collect()
 }
 
-/// What a statement says.
+/// The parts of a statement that are used.
 struct Read {
     summary: String,
     capabilities: Capabilities,
@@ -195,7 +195,7 @@ fn read(statement: &Value) -> Result<Read, Failure> {
         ));
     }
     let capabilities = Capabilities {
-        // Widespread servers name only `transaction` and take batches at the same place.
+        // Widespread servers declare only `transaction` and accept batches at the same URL.
         batch: has(system, "code", "batch") || has(system, "code", "transaction"),
         server: format!("{name}{release}, FHIR {version}"),
         types: listed.into_iter().map(|listed| (listed.name, listed.abilities)).collect(),
@@ -215,7 +215,7 @@ fn has(entries: &[Value], element: &str, wanted: &str) -> bool {
     entries.iter().any(|entry| entry.get(element).and_then(Value::as_str) == Some(wanted))
 }
 
-/// The ways that records of ours take, as Patient shows them.
+/// Reports how records will be created and updated, by the example of Patient.
 fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> {
     let patient = capabilities.of(PATIENT).cloned().unwrap_or_default();
     let choose = |good: bool, ok: &str, warning: &str| {

@@ -31,7 +31,7 @@ const WRITES_MAX: u32 = 3;
 
 const NOT_OURS: &str = "the server answered our write of TYPE with a record that does not carry our identifier";
 
-/// What holds for every change of a call.
+/// The settings and capabilities that apply to every change of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<'a> {
     pub(crate) settings: &'a Settings,
@@ -43,11 +43,11 @@ pub(crate) struct Rules<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Interaction {
     pub(crate) method: Method,
-    /// Relative to the base URL: `TYPE`, `TYPE/ID` or `TYPE?identifier=...`.
+    /// The URL relative to the base URL: `TYPE`, `TYPE/ID` or `TYPE?identifier=...`.
     pub(crate) url: String,
-    /// As in the header: `W/"3"`.
+    /// The header's value: `W/"3"`.
     pub(crate) if_match: Option<String>,
-    /// `If-None-Match: *`: only where nothing has this id yet.
+    /// Whether to send `If-None-Match: *`, so that it succeeds only if nothing has this id yet.
     pub(crate) only_if_new: bool,
     /// The query of a conditional create.
     pub(crate) if_none_exist: Option<String>,
@@ -59,10 +59,10 @@ impl Interaction {
         Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
     }
 
-    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a
-    /// version guards at a server that promises to look at it. A create may not, not even one under an id of ours: not
-    /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since. Nor may a
-    /// delete: the promise is one of updates.
+    /// Whether it may be sent again while the server may still be working on the first one. That holds for a read, and
+    /// for an update with a version at a server that promises to honour `If-Match`. It does not hold for a create, not
+    /// even under an id of ours: not every server honours `If-None-Match: *`, and the late request would overwrite a
+    /// newer state. It does not hold for a delete, because the promise covers only updates.
     pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
         let promises = || {
             let abilities = capabilities.of(self.resource_type());
@@ -87,28 +87,28 @@ pub(crate) enum Step {
     Done(Outcome),
 }
 
-/// Which answer is awaited.
+/// The request whose response is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// `GET TYPE?identifier=` to see what is there.
     Search,
     /// `PUT TYPE/ID` with `If-None-Match: *`, under an id of ours.
     CreateWithId,
-    /// `GET TYPE/ID`, since something has the id of ours already.
+    /// `GET TYPE/ID`, because a record with our id exists already.
     ReadOurId { may_be_created: bool },
     /// `POST TYPE` with `If-None-Exist`.
     ConditionalCreate,
-    /// `GET TYPE/ID` of what a conditional create says that it found.
+    /// `GET TYPE/ID` of the record that a conditional create reported as found.
     ReadMatch,
     /// `POST TYPE`.
     Create,
-    /// `GET TYPE?identifier=` after a create was refused in a way that something made before may explain.
+    /// `GET TYPE?identifier=` after a create was refused, when an existing record may explain the refusal.
     LookInto,
-    /// `GET TYPE?identifier=` once more after a create, for a second record.
+    /// `GET TYPE?identifier=` again after a create, to detect a second record.
     LookAgain { told: Told },
-    /// `GET TYPE/ID` under an id that the server chose, before it is believed.
+    /// `GET TYPE/ID` under an id that the server chose, to verify it.
     ReadChosen { has_looked: bool },
-    /// `GET TYPE/ID` after a write whose answer told nothing of a record.
+    /// `GET TYPE/ID` after a write whose response has no information about a record.
     ReadUnproven,
     /// `GET TYPE/ID`.
     Read,
@@ -116,80 +116,80 @@ enum Stage {
     Update,
     /// `DELETE TYPE/ID`.
     Remove,
-    /// `GET TYPE/ID/_history/VERSION` of a version that we may have written over.
+    /// `GET TYPE/ID/_history/VERSION` of a version that our write may have overwritten.
     ReadOverwritten,
     /// `GET TYPE/ID/_history` after an update whose version does not show which one it replaced.
     ReadHistory,
-    /// `GET TYPE?identifier=` after a 404 that no FHIR server gave.
+    /// `GET TYPE?identifier=` after a 404 that did not come from a FHIR server.
     ConfirmGone,
-    /// `GET TYPE?_id=` after such a 404, where another record carries our identifier.
+    /// `GET TYPE?_id=` after such a 404, when another record carries our identifier.
     ConfirmIdGone,
 }
 
-/// A server's information about the record that a create made.
+/// What a server's response shows about the record that a create made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    /// The record is under the id that was asked for, or was read.
+    /// The record has the requested id, or was read.
     Record,
-    /// An id of the server's own.
+    /// An id that the server chose.
     Id,
-    /// Nothing: a success with no body and no header that names a record. Any proxy can answer so.
+    /// Nothing: a success without a body or a header that names a record. Any proxy may respond so.
     Nothing,
 }
 
-/// A refusal of a change that may be about the server as a whole.
+/// The possible cause of a refusal that may concern the whole server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suspect {
     /// 401 or 403: perhaps the credentials.
     Credentials,
-    /// 5xx, no answer, or one that is not FHIR: perhaps the server.
+    /// 5xx, no response, or one that is not FHIR: perhaps the server.
     Server,
 }
 
-/// One change under way.
+/// A change in progress.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     change: &'a Change,
     kind: Kind<'a>,
-    /// What the server does with this type.
+    /// The server's abilities for this type.
     abilities: &'a Abilities,
     stage: Stage,
     query: String,
-    /// Our resource; `None` for a delete that carries no state, and for a merge, which has the link to the survivor.
+    /// Our resource. `None` for a delete without a state, and for a merge, which has a link to the survivor instead.
     wanted: Option<Value>,
     survivor: Option<Value>,
-    /// A delete or a merge: the record need not be there.
+    /// Whether it is a delete or a merge, so that the record need not exist.
     ends: bool,
-    /// The id of the record: the link's, or the one that was found.
+    /// The id of the record, from the link or from a search.
     id: Option<String>,
     link_version: Option<String>,
     last: Option<Fingerprint>,
-    /// An operator kept what the record held.
+    /// The decision of an operator who kept the record's content.
     kept: Option<Kept>,
-    /// The fingerprint for the receipt, once the write under way is confirmed.
+    /// The fingerprint for the receipt, once the current write is confirmed.
     written: Option<Fingerprint>,
-    /// The receipt's version, while something is still looked up after a write.
+    /// The receipt's version, while a check after a write is in progress.
     version: Option<String>,
-    /// The version that the update under way was to replace.
+    /// The version that the current update should replace.
     replaces: Option<String>,
-    /// Why a create under an id of ours was not taken.
+    /// The status with which a create under an id of ours was refused.
     id_refused: Option<u16>,
-    /// What becomes of the change when nothing was found that explains the refusal.
+    /// The failure of the change, unless a record is found that explains the refusal.
     refusal: Option<Failure>,
     suspect: Option<Suspect>,
-    /// The server looked at a write of this change, whatever it said of it: the credentials may write.
+    /// Whether the server processed a write of this change, with any result: then the credentials may write.
     may_write: bool,
-    /// The record was read in this call, so that an update does not rest on the link's version alone.
+    /// Whether the record was read in this call, so that an update does not rely on the link's version alone.
     was_read: bool,
     writes: u32,
     notice: Option<String>,
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads a change; gives its delivery and the first request.
+    /// Begins a change. Returns its delivery and the first request.
     ///
     /// # Errors
-    /// The outcome of a change for which nothing is sent.
+    /// The outcome of a change that needs no request.
     pub(crate) fn begin(rules: &Rules<'a>, change: &'a Change) -> Result<(Self, Interaction), Outcome> {
         let wanted = wanted::read(rules.settings, change).map_err(Outcome::Failed)?;
         let kind = wanted.kind;
@@ -226,27 +226,27 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Something that happened on the way and that an operator should know of; told once.
+    /// A notice for the operator, returned once.
     pub(crate) fn take_notice(&mut self) -> Option<String> {
         self.notice.take()
     }
 
-    /// Set once the change was refused in a way that may speak of the server rather than of the change.
+    /// Set when the change was refused in a way that may concern the server instead of the change.
     pub(crate) fn suspect(&self) -> Option<Suspect> {
         self.suspect
     }
 
-    /// Whether the server looked at a write of this change.
+    /// Whether the server processed a write of this change.
     pub(crate) fn may_write(&self) -> bool {
         self.may_write
     }
 
-    /// The outcome of a change whose last request will not be answered in this call, where it has one already.
+    /// The outcome of a change whose last request gets no response in this call, if it is known already.
     pub(crate) fn conclude(&mut self) -> Option<Outcome> {
         let was_taken = match self.stage {
             Stage::LookAgain { told } => told != Told::Nothing,
             Stage::ReadOverwritten | Stage::ReadHistory => true,
-            // After a create without an id of ours the id can only be the server's.
+            // After a create without an id of ours, only the server can have chosen the id.
             Stage::ReadChosen { has_looked } => has_looked,
             _ => false,
         };
@@ -257,13 +257,13 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates
-    /// again.
+    /// Continues after a Bundle whose response does not show whether our create was carried out: searches before it
+    /// creates again.
     pub(crate) fn look_first(&mut self) -> Step {
         self.search(Stage::Search)
     }
 
-    /// The request of this change, and of this change alone, was sent and not answered in a way that can be read.
+    /// Ends a change whose single request got no readable response.
     pub(crate) fn unanswered(&mut self, failure: Failure) -> Outcome {
         if let Some(outcome) = self.conclude() {
             return outcome;
@@ -276,12 +276,13 @@ impl<'a> Delivery<'a> {
         self.change.link.is_some()
     }
 
-    /// The link says what was written last. An operator's word says nothing of it, and is no reason to hold.
+    /// Whether the link has the fingerprint of our last write. A link that an operator set has none, and is no reason
+    /// to hold.
     fn has_written(&self) -> bool {
         self.fingerprint().is_some_and(|last| !last.is_empty())
     }
 
-    /// An operator chose the record, whatever it carries.
+    /// Whether an operator chose the record, regardless of its identifiers.
     fn was_named_by_operator(&self) -> bool {
         self.is_linked() && self.fingerprint().is_none()
     }
@@ -301,19 +302,19 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Whether what is there could be other than what the link says, with no precondition to guard us.
+    /// Whether the record may differ from the link's version, without a precondition that protects it.
     fn must_read(&self, rules: &Rules<'_>) -> bool {
-        // A server that says only `versioned` has not promised to honour `If-Match`.
+        // A server that declares only `versioned` has not promised to honour `If-Match`.
         let guarded = self.abilities.versioning == Versioning::VersionedUpdate;
         let alone = self.last.as_ref().is_some_and(|last| !last.shared);
-        // Where neither a number nor the history shows what an update replaced, an ignored `If-Match` would go
-        // unnoticed.
+        // If neither version numbers nor the history show which version an update replaced, an ignored `If-Match` would
+        // go unnoticed.
         let is_provable =
             self.link_version.as_deref().is_some_and(|version| self.abilities.history || is_number(version));
         rules.settings.read_first || !guarded || !alone || !is_provable
     }
 
-    /// Takes the answer to the last request.
+    /// Processes the response to the last request.
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         let is_write = matches!(
             self.stage,
@@ -370,8 +371,7 @@ impl<'a> Delivery<'a> {
         }
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
-            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or
-            // 405.
+            // A false success, and a bare 404 or 405, did not come from a healthy FHIR server.
             0..=299 | 408 | 500.. => Some(Suspect::Server),
             404 | 405 if !is_fhir => Some(Suspect::Server),
             _ => None,
@@ -395,7 +395,7 @@ impl<'a> Delivery<'a> {
             && (is_searched || (is_at_the_type && answer.status >= 400 && says("not-supported")))
     }
 
-    /// Whether the record is of the one type without which a target is none.
+    /// Whether the record is a patient, the type that every target must support.
     pub(crate) fn is_patient(&self) -> bool {
         self.kind.is_patient()
     }
@@ -413,12 +413,12 @@ impl<'a> Delivery<'a> {
         Step::Done(Outcome::Failed(failure(kind, self.say(message))))
     }
 
-    /// The message, with what kind of record it is about in the place of `TYPE` and `AGGREGATE`.
+    /// Inserts the record's type and id for `TYPE` and `AGGREGATE`.
     fn say(&self, message: &str) -> String {
         message.replace("TYPE", &self.kind.resource_type).replace("AGGREGATE", self.kind.aggregate_type)
     }
 
-    /// The record of our type that came back.
+    /// The record of our type in the response.
     fn shown<'b>(&self, answer: &'b Answer) -> Option<&'b Value> {
         answer.resource_of(&self.kind.resource_type)
     }
@@ -432,7 +432,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// A delete or a merge of a record that the target does not have: confirmed, without an id.
+/// Confirms, without an id, a delete or a merge of a record that the target does not have.
 fn nothing_there() -> Step {
     Step::Done(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }))
 }

@@ -21,26 +21,27 @@ pub(crate) use wire::with_headers;
 
 pub(crate) const FHIR_JSON: &str = "application/fhir+json";
 
-/// Every delivery ends after fewer steps than this, for any responses of a server.
+/// The maximum number of rounds. Every delivery ends after fewer steps, for any responses of a server.
 const ROUNDS_MAX: usize = 40;
 
 /// The adapter's access to the outside: the host's client in a component, a script in tests.
 pub(crate) trait Outside {
-    /// Sends one request and gives the whole answer.
+    /// Sends one request and returns the complete response.
     fn send(&self, request: &Request) -> Result<Response, Error>;
     /// The target's `base_url`, for messages.
     fn base_url(&self) -> Option<&str>;
-    /// Tells the operator.
+    /// Logs a warning for the operator.
     fn warn(&self, message: &str);
 }
 
-/// Delivers the changes; one outcome for each, in their order, and what is known of the server afterwards.
+/// Delivers the changes. Returns one outcome for each, in order, and the learned state of the server.
 ///
-/// Something new counts as learnt only in a call in which the server confirmed a change. Where nothing worked, a
-/// refusal may be a proxy's.
+/// A new fact counts as learned only if the server confirmed a change in the same call. Otherwise a refusal may come
+/// from a proxy.
 ///
-/// # Errors The target as a whole gave up before any change had an outcome. Once one has, the others carry the failure
-/// instead, so that no receipt is lost.
+/// # Errors
+/// The target as a whole failed before any change had an outcome. If a change has one already, the others carry the
+/// failure instead, so that no receipt is lost.
 pub(crate) fn deliver(
     outside: &dyn Outside,
     rules: &Rules<'_>,
@@ -127,20 +128,20 @@ impl Notices {
     }
 }
 
-/// A request, and its change.
+/// The requests of one round, and their changes.
 struct Asked {
-    /// Something was sent for the change.
+    /// Whether a request was sent for each change.
     sent: Vec<bool>,
-    /// The change is a patient's.
+    /// Whether each change is a patient's.
     patients: Vec<bool>,
-    /// The server looked at a write.
+    /// Whether the server processed a write.
     may_write: bool,
 }
 
-/// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
-/// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a
-/// write that the server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever
-/// needs no write.
+/// Decides whether refusals concern the server. If several patients were refused and none was accepted, the target is
+/// to blame, and no change spends an attempt. If others were accepted, each refusal concerns its own patient. Only a
+/// write that the server processed (`may_write`) shows that the credentials may write: read-only credentials also
+/// succeed for a change that needs no write.
 fn blame(
     outcomes: &mut [Outcome],
     suspects: &[Option<Suspect>],
@@ -155,10 +156,11 @@ fn blame(
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
     let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
-    // Credentials may hold for patients alone, so two refused patients say more than two refused observations.
+    // Credentials may be limited to patients, so two refused patients are stronger evidence than two refused
+    // observations.
     let patients = credentials.iter().filter(|index| of_server.patients[**index]).count();
     let may_not_write = !of_server.may_write && !credentials.is_empty() && (patients > 1 || refuses_every_write());
-    // One denied patient proves too little: the host counts denied changes in a row.
+    // A single denied patient is not enough evidence: the host counts consecutive denied changes.
     for index in credentials.iter().filter(|_| may_not_write) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
         failure.kind = FailureKind::Misconfigured;
@@ -178,7 +180,7 @@ fn target_wide(kind: FailureKind) -> bool {
     matches!(kind, FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Misconfigured)
 }
 
-/// The batch as a whole failed where every change carries a failure of the target.
+/// Turns outcomes into a failure of the batch, if every change carries a failure of the target.
 fn whole(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Failure> {
     let failures = outcomes.iter().map_while(|outcome| match outcome {
         Outcome::Failed(failure) if target_wide(failure.kind) => Some(failure),
@@ -193,7 +195,7 @@ fn whole(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Failure> {
     }
 }
 
-/// The media type without its parameters, as far as it is one.
+/// The media type without its parameters, if it is one.
 pub(crate) fn content_type(response: &Response) -> String {
     let known = |text: &&str| text.len() <= 60 && text.bytes().all(|byte| byte.is_ascii_graphic());
     let value = response.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);

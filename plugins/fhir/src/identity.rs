@@ -1,19 +1,20 @@
 //! Identifies our records at a server: by their identifier, and by an id of ours where clients may choose ids.
 //!
-//! Pure. It never asks the server anything; `delivery::first` does. The same identifier always gives the same id, so
-//! two simultaneous first deliveries meet on one record. The id is a UUID (version 8 of RFC 9562: computed by a rule of
-//! our own) whose first character is a letter. So it fits FHIR's grammar, servers that take UUIDs only, and those that
-//! refuse ids made of digits alone. It never holds the identifier itself: servers write ids into their access logs.
+//! Pure. It never queries the server; `delivery::first` does. The same identifier always gives the same id, so two
+//! simultaneous first deliveries meet on one record. The id is a UUID (version 8 of RFC 9562: computed by a rule of our
+//! own) whose first character is a letter. So it fits FHIR's grammar, servers that accept only UUIDs, and those that
+//! refuse ids of digits alone. It never contains the identifier itself, because servers write ids into their access
+//! logs.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// Keeps these ids apart from anyone else's hash of the same text. Changing it would create every record anew.
+/// Separates these ids from other hashes of the same text. Changing it would create every record again.
 const NAMESPACE: &str = "neuronova-sync";
 
 /// The id of the record with this identifier.
 pub(crate) fn derived_id(aggregate_type: &str, system: &str, value: &str) -> String {
-    // A line feed is allowed in no part, so no two of them give the same text.
+    // No part can contain a line feed, so different parts give different texts.
     let digest = Sha256::digest(format!("{NAMESPACE}/{aggregate_type}\n{system}\n{value}").as_bytes());
     let mut bytes: [u8; 16] = digest[..16].try_into().expect("invariant: SHA-256 has 32 bytes");
     bytes[0] = (0xa0 + 0x10 * ((bytes[0] >> 4) % 6)) | (bytes[0] & 0x0f);
@@ -23,14 +24,14 @@ pub(crate) fn derived_id(aggregate_type: &str, system: &str, value: &str) -> Str
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// How a record that a server found for an identifier relates to it.
+/// How a record in a search result relates to the searched identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
-    /// It carries the identifier, letter by letter.
+    /// It carries exactly this identifier.
     Exactly,
-    /// Only where case does not count: another record of ours, found by a server that compares so.
+    /// It carries it in another case: another record of ours, returned by a server that ignores case.
     InAnotherCase,
-    /// Not at all.
+    /// It does not carry it.
     Not,
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn carries_any(record: &Value, system: &str) -> bool {
     })
 }
 
-/// The identifiers of a record. Some types of FHIR have one alone, which is no list.
+/// The identifiers of a record. In some types of FHIR the element is a single value instead of a list.
 fn identifiers(record: &Value) -> &[Value] {
     match record.get("identifier") {
         Some(Value::Array(identifiers)) => identifiers,
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_derived_id_never_changes() {
-        // A changed value here means that every patient would be created a second time.
+        // A different value here means that every patient would be created a second time.
         assert_eq!(derived_id("patient", SYSTEM, "P-2025-001"), "b9ecd379-d875-8b55-8497-41ef5b695f83");
     }
 

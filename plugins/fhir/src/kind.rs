@@ -1,8 +1,8 @@
-//! A type of aggregate as a FHIR server keeps it.
+//! A type of aggregate at a FHIR server.
 //!
-//! Owns the value that makes one delivery serve every type: the resource type, the system of our identifier, and which
-//! elements are ours. What each type writes is in `mapping`, one file each. It never looks at a record. Read next:
-//! `ownership`, which splits a record by it.
+//! Defines the differences between types, so that one delivery serves all of them: the resource type, the system of our
+//! identifier, and the elements that are ours. `mapping` has one file per type, which writes them. It never reads a
+//! record. Read next: `ownership`, which splits a record by it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,28 +12,28 @@ use serde_json::{Map, Value};
 use crate::mapping;
 use crate::settings::Settings;
 
-/// What a type's records are at a server.
+/// A type of aggregate, with its resource type.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind<'a> {
-    /// FHIR's name of it: `Patient`.
+    /// FHIR's name: `Patient`.
     pub(crate) resource_type: Cow<'a, str>,
-    /// The outbox's name of it: `patient`.
+    /// The name in the outbox: `patient`.
     pub(crate) aggregate_type: &'static str,
-    /// The system of the identifier by which we find our records again.
+    /// The system of the identifier by which our records are found.
     pub(crate) system: Cow<'a, str>,
     pub(crate) parts: &'static Parts,
     pub(crate) settings: &'a Settings,
 }
 
-/// Which elements of a resource type are ours.
+/// The elements of a resource type that are ours.
 pub(crate) struct Parts {
-    /// Elements that belong to us as a whole.
+    /// Elements that are entirely ours.
     pub(crate) whole: Whole,
-    /// Elements of which those entries belong to us that fit.
+    /// Elements with entries of several authors. Entries that match are ours.
     pub(crate) entries: &'static [(&'static str, IsOurs)],
-    /// Elements that a state without them leaves as others wrote them, and removes where we wrote them.
+    /// Elements that are removed only if we wrote them, when a new state has no value for them.
     pub(crate) kept: &'static [&'static str],
-    /// Makes a record say that the application deleted the aggregate. Without it the record is deleted.
+    /// Marks a record as deleted by the application. Without such a mark the record is deleted.
     pub(crate) retire: Option<fn(&mut Map<String, Value>)>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Whole {
     AllBut(&'static [&'static str]),
 }
 
-/// Whether an entry of a list is one that our mapping writes.
+/// Whether an entry of a list comes from our mapping.
 pub(crate) type IsOurs = fn(&Kind<'_>, &Value) -> bool;
 
 impl fmt::Debug for Parts {
@@ -53,10 +53,10 @@ impl fmt::Debug for Parts {
     }
 }
 
-/// The type of aggregate that is any resource of FHIR.
+/// The aggregate type for any other FHIR resource.
 pub(crate) const PASS_THROUGH: &str = "fhir-resource";
 
-/// The aggregates that have a resource type each.
+/// The aggregate types with a resource type of their own.
 pub(crate) const TYPED: [(&str, &str, &Parts); 7] = [
     ("patient", "Patient", &mapping::patient::PARTS),
     ("encounter", "Encounter", &mapping::encounter::PARTS),
@@ -87,7 +87,7 @@ impl<'a> Kind<'a> {
         }
     }
 
-    /// The system of the identifiers of one type. Each type has its own, since ids are unique within a type alone.
+    /// The identifier system of one type. Each type has its own, because ids are unique within a type only.
     pub(crate) fn system_of(aggregate_type: &str, settings: &'a Settings) -> Cow<'a, str> {
         match aggregate_type {
             "patient" => Cow::Borrowed(&settings.identifier_system),
@@ -99,12 +99,13 @@ impl<'a> Kind<'a> {
         self.aggregate_type == "patient"
     }
 
-    /// The id for a receipt. Of what was passed through it says the resource type too, which nothing else does.
+    /// The remote id for a receipt. For a resource that is passed through it includes the resource type, which nothing
+    /// else records.
     pub(crate) fn remote_id(&self, id: &str) -> String {
         if self.aggregate_type == PASS_THROUGH { format!("{}/{id}", self.resource_type) } else { id.to_owned() }
     }
 
-    /// The server's own id of a link's record.
+    /// The server's id in a link.
     pub(crate) fn id_of<'b>(&self, remote_id: &'b str) -> &'b str {
         match remote_id.split_once('/') {
             Some((_, id)) if self.aggregate_type == PASS_THROUGH => id,
@@ -112,17 +113,17 @@ impl<'a> Kind<'a> {
         }
     }
 
-    /// The profile that our records claim.
+    /// The profile in `meta.profile` of our records.
     pub(crate) fn profile(&self) -> Option<&str> {
         self.settings.profile.as_deref().filter(|_| self.is_patient())
     }
 
-    /// The address of a record, relative to the base URL.
+    /// The URL of a record, relative to the base URL.
     pub(crate) fn url(&self, id: &str) -> String {
         format!("{}/{}", self.resource_type, mapping::percent_encode(id))
     }
 
-    /// The search for what satisfies the query.
+    /// The URL of a search with this query.
     pub(crate) fn search(&self, query: &str) -> String {
         format!("{}?{query}", self.resource_type)
     }
@@ -143,12 +144,12 @@ impl<'a> Kind<'a> {
         }
     }
 
-    /// The rule by which entries of this element are ours.
+    /// The rule that decides which entries of this element are ours.
     pub(crate) fn entries(&self, element: &str) -> Option<IsOurs> {
         self.parts.entries.iter().find(|(name, _)| *name == element).map(|(_, is_ours)| *is_ours)
     }
 
-    /// Lets a record say that the aggregate was deleted, where its type has a word for that.
+    /// Marks the record as deleted, if its type has a mark for that.
     pub(crate) fn retire(&self, record: &mut Map<String, Value>) {
         if let Some(retire) = self.parts.retire {
             retire(record);

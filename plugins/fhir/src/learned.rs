@@ -1,28 +1,28 @@
-//! What calls learn of the server, which the host keeps and gives to every later call.
+//! The learned state of the server, which the host stores and passes to every later call.
 //!
-//! Defines its format. It holds only facts that cost a refused request to find out, and nothing about a patient. The
-//! host forgets it when another adapter is active or the check finds another server (`Capabilities::server`), so a
-//! server that can do more after an upgrade is asked again.
+//! Defines the format. It contains only facts that a refused request revealed, and nothing about a patient. The host
+//! discards it when another adapter becomes active or the check finds another server (`Capabilities::server`). So a
+//! server that supports more after an upgrade is tested again.
 
 use serde::{Deserialize, Serialize};
 
-/// Each is one thing that the server refuses as such, whatever the patient.
+/// Facts about requests that the server refuses for every patient.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing learnt of the server")]
 pub(crate) struct Learned {
-    /// It takes no batch Bundles, although it says so.
+    /// It accepts no batch Bundles, although it declares them.
     pub(crate) no_bundles: bool,
-    /// It takes Bundles, but no searches in them.
+    /// It accepts Bundles, but no searches in them.
     pub(crate) no_searches_in_bundles: bool,
-    /// It takes no ids of ours.
+    /// It accepts no ids of ours.
     pub(crate) no_ids: bool,
-    /// It takes Bundles only at the base URL with a slash behind it.
+    /// It accepts Bundles only at the base URL with a trailing slash.
     pub(crate) slash: bool,
 }
 
 impl Learned {
-    /// What an earlier call returned; nothing, where none did or its form is not known.
+    /// Reads the result of an earlier call; the default if there is none or its format is unknown.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).unwrap_or_default()
     }

@@ -1,10 +1,9 @@
-//! The FHIR R4 adapter: makes a FHIR server hold the state of our patients and their clinical
-//! records.
+//! The FHIR R4 adapter: makes a FHIR server hold the state of our patients and their clinical records.
 //!
-//! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It
-//! never sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the
-//! protocol of one change), `exchange` (rounds, Bundles, single requests), `mapping` and `ownership` (what is written
-//! and what is kept); for operators `docs/adapters/fhir.md`.
+//! This file only connects the parts: settings, `check` and `apply`, and the host's HTTP client behind
+//! `exchange::Outside`. The adapter never sees a credential, and never puts a value of a payload into a message or a
+//! log line. Read next: `delivery` (the protocol of one change), `exchange` (rounds, Bundles, single requests),
+//! `mapping` and `ownership` (what is written and what is kept); for operators `docs/adapters/fhir.md`.
 
 mod answer;
 mod bundle;
@@ -37,7 +36,7 @@ use crate::settings::Settings;
 
 struct Fhir;
 
-/// The host's side of the component.
+/// The adapter's access to the host.
 struct Host {
     client: Client,
     base_url: Option<String>,
@@ -59,13 +58,12 @@ impl Outside for Host {
 
 fn configured() -> Result<(Settings, Host), Failure> {
     let settings = adapter_sdk::settings::read::<Settings>()?.validated()?;
-    // Without a limit of its own: the operator's `[targets.NAME.http] timeout_ms` alone says how long an answer may
-    // take.
+    // No limit of its own: only the operator's `[targets.NAME.http] timeout_ms` limits a response.
     let client = Client::from_settings()?;
     Ok((settings, Host { client, base_url: adapter_sdk::settings::base_url() }))
 }
 
-/// Patients, who are merged too, and the types of clinical records.
+/// Patients, including merges, and the types of clinical records.
 fn supported() -> Vec<AggregateSupport> {
     let patients = AggregateSupport::written("patient").merged().observed();
     let records = clinical::TYPES.into_iter().map(|aggregate_type| AggregateSupport {

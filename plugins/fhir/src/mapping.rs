@@ -1,8 +1,7 @@
-//! From our aggregates to FHIR R4 resources, and to the search that finds them.
+//! Maps our aggregates to FHIR R4 resources, and to the searches that find them.
 //!
-//! Pure. Each type has a file of its own, which also says which elements it writes. It writes the elements that are
-//! ours and no others; what becomes of other people's elements is decided in `ownership`. It never validates what a
-//! server should.
+//! Pure. Each type has a file of its own, which also lists the elements that it writes. It writes only elements that
+//! are ours; `ownership` handles the elements of others. It does not check rules that the server enforces.
 
 pub(crate) mod allergy;
 pub(crate) mod appointment;
@@ -21,10 +20,10 @@ use serde_json::{Map, Value};
 use crate::kind::Kind;
 use element::References;
 
-/// The resource of a clinical record as we want it to be, without an id.
+/// The wanted resource of a clinical record, without an id.
 ///
 /// # Errors
-/// `invalid` for what FHIR has no place for.
+/// `invalid` for content that FHIR cannot express.
 pub(crate) fn clinical(
     kind: &Kind<'_>,
     id: &str,
@@ -43,12 +42,12 @@ pub(crate) fn clinical(
     Ok(Value::Object(resource))
 }
 
-/// The search by which a server finds the record: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
+/// The query that finds the record: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
 pub(crate) fn identifier_query(system: &str, value: &str) -> String {
     format!("identifier={}%7C{}", percent_encode(&search_escape(system)), percent_encode(&search_escape(value)))
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters.
+/// Percent-encodes everything except RFC 3986's unreserved characters.
 pub(crate) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -65,7 +64,7 @@ pub(crate) fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// FHIR's own escapes in a search value, for the characters that separate values.
+/// Escapes the characters that separate values in a FHIR search.
 fn search_escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -77,12 +76,12 @@ fn search_escape(text: &str) -> String {
     escaped
 }
 
-/// The value, unless it is empty: FHIR knows no empty strings.
+/// The value, unless it is empty: FHIR does not allow empty strings.
 fn present(value: Option<&String>) -> Option<&str> {
     value.map(String::as_str).filter(|text| !text.trim().is_empty())
 }
 
-/// FHIR knows no empty lists.
+/// Inserts a list, unless it is empty: FHIR does not allow empty lists.
 fn insert_list(object: &mut Map<String, Value>, element: &str, list: Vec<Value>) {
     if !list.is_empty() {
         object.insert(element.to_owned(), Value::Array(list));

@@ -1,8 +1,7 @@
-//! Reads what the server holds now for our aggregates, with one search for each. It sends only reads.
+//! Reads the current records of our aggregates at the server, with one search each. It sends only reads.
 //!
-//! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds
-//! none the linked record is read: it may be there without our identifier. It judges nothing: the host compares
-//! fingerprints.
+//! The search by identifier finds every record with our identifier, including a second one. Only if it finds none, the
+//! linked record is read, which may exist without our identifier. It judges nothing: the host compares fingerprints.
 
 use adapter_sdk::http::{Method, Request};
 use adapter_sdk::{Current, Failure, FailureKind, Observation, Subject};
@@ -17,13 +16,13 @@ use crate::outcome::{self, Asked, Whole};
 use crate::ownership::{Fingerprint, Kept};
 use crate::settings::Settings;
 
-/// Ids of one observation of several records; the host takes no more.
+/// The maximum number of ids in one observation of several records; the host accepts no more.
 const SEVERAL_MAX: usize = 16;
 
-/// One observation for each subject, in their order.
+/// One observation for each subject, in order.
 ///
 /// # Errors
-/// The target as a whole does not answer.
+/// The target as a whole does not respond.
 pub(crate) fn observe(
     outside: &dyn Outside,
     settings: &Settings,
@@ -45,7 +44,7 @@ fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) ->
     let ours: Vec<&Value> = found.iter().filter(ours).copied().collect();
     match ours[..] {
         [one] if id_of(one) == Some(kind.id_of(&subject.link.remote_id)) => Ok(present(&kind, subject, one)),
-        // No record carries our identifier, or another one than the link's does.
+        // No record carries our identifier, or another record than the linked one does.
         [] | [_] => read_linked(outside, &kind, subject),
         _ => {
             let ids = ours.iter().filter_map(|record| id_of(record)).take(SEVERAL_MAX);
@@ -55,7 +54,7 @@ fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) ->
     }
 }
 
-/// What kind of record it is; of one that was passed through the link says it.
+/// The kind of the subject's record. For a resource that is passed through, the link contains it.
 fn kind_of<'a>(settings: &'a Settings, subject: &Subject) -> Option<Kind<'a>> {
     let passed_through = || {
         let (resource_type, _) = subject.link.remote_id.split_once('/')?;
@@ -67,14 +66,15 @@ fn kind_of<'a>(settings: &'a Settings, subject: &Subject) -> Option<Kind<'a>> {
     }
 }
 
-/// The record of the link, which the search did not find.
+/// Reads the linked record, which the search did not find.
 fn read_linked(outside: &dyn Outside, kind: &Kind<'_>, subject: &Subject) -> Result<Observation, Failure> {
     let what = format!("read of {}", kind.resource_type);
     let answer = get(outside, &what, kind.url(kind.id_of(&subject.link.remote_id)))?;
     Ok(match (answer.status, answer.resource_of(&kind.resource_type)) {
         (200, Some(record)) => match carries(record, &kind.system, &subject.aggregate_id) {
             Carries::Exactly => present(kind, subject, record),
-            // An operator linked it, whatever it carries, unless it is another one's of ours.
+            // An operator linked it, so its identifiers do not matter, unless they are those of another aggregate of
+            // ours.
             _ if subject.link.fingerprint.is_none() && !carries_any(record, &kind.system) => {
                 present(kind, subject, record)
             }
@@ -93,7 +93,7 @@ fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure
     let asked = Asked { what, base_url: outside.base_url(), path: &request.path };
     match outcome::of_response(&asked, &response, is_outcome(body.as_ref())) {
         Whole::Answer => Ok(Answer::from_response(&response, body)),
-        // It may speak of this record alone.
+        // The response may concern this record alone.
         Whole::Odd(failure) if failure.kind != FailureKind::Misconfigured => Ok(Answer::from_response(&response, None)),
         Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => {
             Err(failure)
@@ -151,7 +151,7 @@ mod tests {
         server.delete(3);
         server.plant(90, "P-4");
         server.edit(5, |patient| patient["identifier"] = serde_json::json!([]));
-        // What others put beside ours is no edit.
+        // Additional content of others is not an edit.
         server.edit(6, |patient| patient["contact"] = serde_json::json!([{ "name": { "text": "Kim" } }]));
         subjects.push(Subject { aggregate_type: "lab-order".to_owned(), ..subjects[0].clone() });
         let before = server.requests().len();

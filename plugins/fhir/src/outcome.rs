@@ -1,8 +1,8 @@
-//! From a status to a failure that the host can act on.
+//! Maps a status to a failure that the host can handle.
 //!
-//! Owns the table of statuses (`docs/adapters/fhir.md` shows it). What a server says in its own words goes through
-//! `told`, since real servers repeat the values they complain about. Read next: `delivery`, which handles what is no
-//! failure yet.
+//! Owns the table of statuses (`docs/adapters/fhir.md` shows it). A server's own text passes through `told`, because
+//! real servers repeat the values in question. Read next: `delivery`, which handles statuses that are not a failure
+//! yet.
 
 mod redirect;
 mod told;
@@ -18,18 +18,17 @@ pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
     Failure { kind, message: message.into(), retry_after_ms: None }
 }
 
-/// What a status means for one change, once `delivery` has no further use for it. Nothing of the payload comes into the
-/// message.
+/// The failure of one change for a status that `delivery` does not handle. The message contains nothing of the payload.
 pub(crate) fn of_answer(what: &str, answer: &Answer, payload: &str) -> Failure {
     let kind = match answer.status {
         400 | 404 | 405 | 406 | 413 | 415 | 422 | 501 => FailureKind::Invalid,
         401 | 403 | 451 => FailureKind::Denied,
         410 | 412 => FailureKind::Conflict,
         429 => FailureKind::Throttled,
-        // The server gave up waiting, which says nothing of the change.
+        // The server gave up waiting, which is not caused by the change.
         408 => FailureKind::Unavailable,
         503 if answer.retry_after_ms.is_some() => FailureKind::Throttled,
-        // 409, 423, 425, 428 and every 5xx may pass; what is no status at all is no reason to give up either.
+        // 409, 423, 425, 428 and every 5xx may be temporary; an invalid status is treated in the same way.
         _ => FailureKind::Transient,
     };
     let status = if answer.status == 0 { "without a status".to_owned() } else { answer.status.to_string() };
@@ -41,25 +40,26 @@ pub(crate) fn of_answer(what: &str, answer: &Answer, payload: &str) -> Failure {
     Failure { kind, message, retry_after_ms: answer.retry_after_ms }
 }
 
-/// What the status of a whole request says, before anyone reads its body.
+/// The meaning of a whole request's status, before its body is read.
 #[derive(Clone, Debug)]
 pub(crate) enum Whole {
-    /// An answer to this request.
+    /// A response to this request.
     Answer,
     /// The target as a whole refuses.
     Target(Failure),
-    /// No FHIR server answers so: the target as a whole, or something about this request alone. Others will show which.
+    /// No FHIR server responds like this. It concerns the target as a whole or this request alone; other requests will
+    /// show which.
     Odd(Failure),
-    /// A gateway speaks, and the server behind it may still be working: as if nothing had been answered.
+    /// A gateway responded, and the server behind it may still be working: treated like a missing response.
     Unanswered(Failure),
-    /// As `Unanswered`, because it took too long.
+    /// As `Unanswered`, after a timeout.
     Slow(Failure),
 }
 
-/// A request that was sent, as far as messages need it.
+/// A request that was sent, with the parts that messages need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    /// What it asked for, for a message.
+    /// The purpose of the request, for a message.
     pub(crate) what: &'a str,
     /// The target's `base_url`.
     pub(crate) base_url: Option<&'a str>,
@@ -67,10 +67,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
 }
 
-/// Reads the status of a whole request.
+/// Classifies the status of a whole request.
 ///
-/// `told` says whether the body is an `OperationOutcome`: a FHIR server spoke, and not some proxy before it. The host
-/// knows the same statuses as a gateway's word, and keeps the patients of such a request in work for `in_doubt_ms`.
+/// `told`: whether the body is an `OperationOutcome`, so that a FHIR server responded and not a proxy. The host treats
+/// the same statuses as a gateway's, and keeps the patients of such a request in flight for `in_doubt_ms`.
 pub(crate) fn of_response(asked: &Asked<'_>, response: &Response, told: bool) -> Whole {
     let (what, status) = (asked.what, response.status);
     let retry_after_ms = response.retry_after_ms();
@@ -97,12 +97,11 @@ pub(crate) fn of_response(asked: &Asked<'_>, response: &Response, told: bool) ->
     }
 }
 
-/// What it means that a request got no answer at all, or none that can be read.
+/// The failure for a request without a response, or without a readable one.
 pub(crate) fn of_error(what: &str, error: &http::Error) -> Failure {
     let kind = match error {
         http::Error::UnknownCoding(_) => FailureKind::Misconfigured,
-        // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother an
-        // operator with.
+        // A refusal may mean a lost lease. The host then drops the result anyway, so the operator need not see it.
         http::Error::Timeout
         | http::Error::Refused(_)
         | http::Error::ConnectionFailed(_)
@@ -112,7 +111,7 @@ pub(crate) fn of_error(what: &str, error: &http::Error) -> Failure {
     failure(kind, format!("{what}: {error}"))
 }
 
-/// Names a body that is not the FHIR JSON which was expected.
+/// Describes a body that is not the expected FHIR JSON.
 pub(crate) fn unlike_json(response: &Response) -> String {
     if response.body.iter().all(u8::is_ascii_whitespace) {
         return "an empty body".to_owned();

@@ -1,27 +1,26 @@
-//! How a record keeps the elements that are not ours.
+//! Separates our elements of a record from those of others.
 //!
 //! Owns the split of a resource into our part and the rest, the merge, and the fingerprint. Pure; it never decides
-//! whether to write (that is `delivery`). Which elements are
-//! ours the `Kind` says; the rules are in `docs/adapters/fhir.md`.
+//! whether to write (`delivery` does). The `Kind` lists our elements; `docs/adapters/fhir.md` has the rules.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::kind::Kind;
 
-/// What a link remembers of our last write: a digest of our elements, and two facts without which the next write could
-/// lose something.
+/// The fingerprint of our last write: a digest of our elements, and two facts that prevent the next write from losing
+/// data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     digest: String,
-    /// The record also holds elements of others: it has to be read before it is written.
+    /// Whether the record also has elements of others, so that it must be read before it is written.
     pub(crate) shared: bool,
-    /// What others' states would leave there (the death of a patient) was written by us, so we may take it back.
+    /// Whether we wrote the elements that are otherwise kept (the death of a patient), so that we may remove them.
     kept_is_ours: bool,
 }
 
 impl Fingerprint {
-    /// Reads the text of a link; `None` for a form that this version does not know.
+    /// Parses the text in a link; `None` for a form that this version does not know.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (digest, flags) = text.strip_prefix("1:")?.split_once(':')?;
         let known = !digest.is_empty() && flags.chars().all(|flag| matches!(flag, 's' | 'd'));
@@ -38,46 +37,46 @@ impl Fingerprint {
         format!("1:{}:{}{}", self.digest, flag(self.shared, "s"), flag(self.kept_is_ours, "d"))
     }
 
-    /// The same, of a record that has to be read before each write.
+    /// The same fingerprint, for a record that must be read before each write.
     pub(crate) fn into_shared(self) -> Self {
         Self { shared: true, ..self }
     }
 
-    /// The fingerprint of a resource that is ours as a whole.
+    /// The fingerprint of a resource without elements of others.
     pub(crate) fn of_own(resource: &Value, kind: &Kind<'_>) -> Self {
         let ours = split(resource, kind).ours;
         let kept_is_ours = has_kept(kind, &ours);
         Self { digest: digest(kind, &ours, kept_is_ours), shared: false, kept_is_ours }
     }
 
-    /// Whether our elements of this record are still what we last wrote.
+    /// Whether our elements of this record equal our last write.
     pub(crate) fn matches(&self, current: &Value, kind: &Kind<'_>) -> bool {
         digest(kind, &split(current, kind).ours, self.kept_is_ours) == self.digest
     }
 }
 
-/// What a link remembers once an operator kept what the record holds, instead of a state of ours.
+/// A link's fingerprint after an operator kept the record's content instead of our state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// Stands for our elements as they would have been written.
+    /// The digest of our elements that were not written.
     pub(crate) declined: String,
-    /// Stands for our elements as the record held them.
+    /// The digest of our elements in the record when it was kept.
     pub(crate) held: String,
 }
 
 impl Kept {
-    /// Of a record, and of what would be written to it.
+    /// The fingerprint for keeping this record instead of the merged one.
     pub(crate) fn of(current: &Value, merged: &Merged, kind: &Kind<'_>) -> Self {
         let of = |resource: &Value| digest(kind, &split(resource, kind).ours, true);
         Self { declined: of(&merged.resource), held: of(current) }
     }
 
-    /// Whether a record still holds what was kept.
+    /// Whether the record still has the content that was kept.
     pub(crate) fn is_held(&self, current: &Value, kind: &Kind<'_>) -> bool {
         digest(kind, &split(current, kind).ours, true) == self.held
     }
 
-    /// Reads the text of a link.
+    /// Parses the text in a link.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (declined, held) = text.strip_prefix("kept:")?.split_once(':')?;
         Some(Self { declined: declined.to_owned(), held: held.to_owned() })
@@ -89,28 +88,27 @@ impl Kept {
     }
 }
 
-/// A record after our elements were put into it.
+/// A record with our elements merged into it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Merged {
-    /// What to write.
+    /// The resource to write.
     pub(crate) resource: Value,
-    /// For the receipt, once it is written.
+    /// The fingerprint for the receipt, after the write.
     pub(crate) fingerprint: Fingerprint,
-    /// The record already is as we want it: nothing needs to be written.
+    /// Whether the record equals the wanted state already, so that no write is needed.
     pub(crate) unchanged: bool,
 }
 
-/// Puts our elements into a record and keeps all others.
+/// Merges our elements into a record and keeps all others.
 ///
-/// `wanted` is our resource, or `None` to change nothing but what says that the aggregate was deleted. `last` is what
-/// the link remembers, where there is one.
+/// `wanted` is our resource; `None` only marks the record as deleted. `last` is the link's fingerprint, if any.
 pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
     let parts = split(current, kind);
     let ours = wanted.map_or_else(|| retired(&parts.ours, kind), |wanted| split(wanted, kind).ours);
     put(current, parts, ours, wanted, last, kind)
 }
 
-/// Makes a record say that another one replaces it, to which `link` leads; keeps everything else.
+/// Marks a record as replaced by another one, with `link`, and keeps all other elements.
 pub(crate) fn replace(current: &Value, link: &Value, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
     let parts = split(current, kind);
     let mut ours = retired(&parts.ours, kind);
@@ -124,7 +122,7 @@ fn retired(ours: &Map<String, Value>, kind: &Kind<'_>) -> Map<String, Value> {
     ours
 }
 
-/// Puts our elements in the place of those that the record has.
+/// Replaces our elements of the record.
 fn put(
     current: &Value,
     Split { ours: current_ours, mut others }: Split,
@@ -189,7 +187,7 @@ fn join(ours: Map<String, Value>, mut others: Map<String, Value>) -> Value {
     Value::Object(others)
 }
 
-/// Takes out of the others' part what our change makes untrue, and what the server sets by itself.
+/// Removes elements of others that our change makes invalid, or that the server sets by itself.
 fn tidy(
     others: &mut Map<String, Value>,
     kind: &Kind<'_>,
@@ -197,14 +195,14 @@ fn tidy(
     before: &Map<String, Value>,
     wanted: Option<&Value>,
 ) {
-    // A generated narrative tells the old state; the server makes a new one.
+    // A generated narrative describes the old state; the server generates a new one.
     if others.get("text").and_then(|text| text.get("status")).and_then(Value::as_str) == Some("generated") {
         others.remove("text");
     }
-    // A primitive's extensions (a time of birth) speak of the value that was there.
+    // A primitive's extensions (a time of birth) belong to the old value.
     let is_stale = |element: &str| kind.is_whole(element) && ours.get(element) != before.get(element);
     others.retain(|name, _| !name.strip_prefix('_').is_some_and(is_stale));
-    // The same language must not be there twice, once as ours and once as theirs.
+    // The same language must not appear twice, once as ours and once as another author's.
     let languages: Vec<Value> = list(ours, "communication").iter().map(language).collect();
     if let Some(Value::Array(theirs)) = others.get_mut("communication") {
         theirs.retain(|entry| !languages.contains(&language(entry)));
@@ -225,7 +223,7 @@ fn tidy(
             _ => meta[*list] = json!([entry]),
         }
     }
-    // A narrative that was passed through.
+    // The narrative of a resource that is passed through.
     if let Some(text) = wanted.get("text") {
         others.insert("text".to_owned(), text.clone());
     }
@@ -239,7 +237,7 @@ fn list<'a>(object: &'a Map<String, Value>, element: &str) -> &'a [Value] {
     object.get(element).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// What a resource may claim in `meta`: others' entries stay, and ours are added.
+/// The lists in `meta` that a resource may contain: entries of others are kept, and ours are added.
 const META: [&str; 3] = ["profile", "tag", "security"];
 
 fn meta_list<'a>(resource: &'a Value, list: &str) -> &'a [Value] {
@@ -254,7 +252,7 @@ fn has_kept(kind: &Kind<'_>, ours: &Map<String, Value>) -> bool {
     kind.parts.kept.iter().any(|element| ours.contains_key(*element))
 }
 
-/// Whether a write of our resource alone would lose something that others put there.
+/// Whether writing our resource alone would lose elements of others.
 fn holds_others(others: &Map<String, Value>, kind: &Kind<'_>) -> bool {
     others.iter().any(|(element, value)| match element.as_str() {
         "resourceType" | "id" => false,
@@ -271,7 +269,7 @@ fn holds_others(others: &Map<String, Value>, kind: &Kind<'_>) -> bool {
     })
 }
 
-/// A digest that does not depend on the order in which a server writes an object's keys.
+/// A digest that does not depend on the order of keys in an object.
 fn digest(kind: &Kind<'_>, ours: &Map<String, Value>, with_kept: bool) -> String {
     let mut ours = ours.clone();
     if !with_kept {
@@ -281,7 +279,7 @@ fn digest(kind: &Kind<'_>, ours: &Map<String, Value>, with_kept: bool) -> String
     }
     let mut canonical = String::new();
     write_canonical(&Value::Object(ours), &mut canonical);
-    // Half of SHA-256 is plenty for telling two states of one record apart, and keeps the link short.
+    // Half of SHA-256 is enough to distinguish states of one record, and keeps the link short.
     let whole = Sha256::digest(canonical.as_bytes());
     let half: [u8; 16] = whole[..16].try_into().expect("invariant: SHA-256 has 32 bytes");
     format!("{:032x}", u128::from_be_bytes(half))

@@ -1,6 +1,6 @@
-//! What the operator may set in `[targets.NAME.settings]`, with the defaults and why they are what they are.
+//! The settings of an operator in `[targets.NAME.settings]`, with their defaults and the reasons for them.
 //!
-//! It reads and refuses; it decides nothing. Read next: `docs/adapters/fhir.md` for the operator's view.
+//! It reads and validates; it decides nothing. Read next: `docs/adapters/fhir.md` for the operator's view.
 
 use adapter_sdk::{Failure, FailureKind};
 use serde::Deserialize;
@@ -10,43 +10,43 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own in host.toml")]
 pub(crate) struct Settings {
-    /// The system of the identifier by which we know our patients at the target. Never change it once patients are
-    /// there: they would not be found again.
+    /// The system of the identifier by which we find our patients at the target. Never change it after patients were
+    /// delivered: they would not be found.
     pub(crate) identifier_system: String,
     /// The system of the national identification number. Without it that number is not sent.
     pub(crate) national_id_system: Option<String>,
-    /// Send race and ethnicity as the extensions of US Core. Without it they are not sent: base FHIR has no place for
+    /// Send race and ethnicity as the extensions of US Core. Otherwise they are not sent: base FHIR has no element for
     /// them.
     pub(crate) us_core: bool,
     /// A profile that every Patient claims in `meta.profile`.
     pub(crate) profile: Option<String>,
-    /// What to do with a record that carries our identifier but that we have no link to.
+    /// What to do with a record that carries our identifier but has no link.
     pub(crate) existing: Existing,
-    /// Create patients under ids of our own where the server lets clients choose ids.
+    /// Create patients under ids of our own, if the server lets clients choose ids.
     pub(crate) client_ids: bool,
-    /// Read every linked record before writing it, for servers that ignore `ifMatch`.
+    /// Read every linked record before writing it, for servers that ignore `If-Match`.
     pub(crate) read_first: bool,
-    /// Send batch Bundles where the server takes them.
+    /// Send batch Bundles, if the server accepts them.
     pub(crate) batch: bool,
-    /// Search in batch Bundles too. A server that takes Bundles but refuses searches in them is otherwise found out
-    /// anew by each call, at the price of one Bundle.
+    /// Search in batch Bundles too. If a server accepts Bundles but refuses searches in them, each call otherwise loses
+    /// one Bundle to find out.
     pub(crate) searches_in_bundles: bool,
-    /// Entries in one Bundle. Some services stop at 160.
+    /// The maximum number of entries in one Bundle. Some services stop at 160.
     pub(crate) bundle_entries_max: usize,
-    /// Bytes in one Bundle. Below 1 MiB, where a usual reverse proxy refuses a body.
+    /// The maximum size of a Bundle in bytes. Common reverse proxies refuse a body from 1 MiB on.
     pub(crate) bundle_bytes_max: usize,
-    /// Retired: the limit is the host's. Still read, so that an operator is told where it went.
+    /// Obsolete: the limit is the host's. Still read, so that the error can name its new place.
     pub(crate) timeout_ms: Option<serde_json::Value>,
 }
 
-/// What to do with a record that carries our identifier but that we have no link to.
+/// What to do with a record that carries our identifier but has no link.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Existing {
-    /// Keep what others wrote into it.
+    /// Keep the elements of others.
     #[serde(alias = "auto")]
     Merge,
-    /// The record becomes ours as a whole: what others wrote into it is removed.
+    /// The record becomes entirely ours: elements of others are removed.
     Replace,
 }
 
@@ -70,10 +70,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Refuses values that could only fail later, and less clearly.
+    /// Refuses values that would only fail later, with a worse message.
     ///
     /// # Errors
-    /// `misconfigured`, naming the setting.
+    /// `misconfigured`, with the name of the setting.
     pub(crate) fn validated(self) -> Result<Self, Failure> {
         let uri = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
         let problem = if !uri(&self.identifier_system) {

@@ -1,6 +1,6 @@
-//! A small FHIR server in memory for tests: real semantics for what the adapter uses, faults on demand.
+//! A small FHIR server in memory for tests: real semantics for the requests of the adapter, and faults on demand.
 //!
-//! It must never be more lenient than a real server. It counts requests, so that tests can hold the adapter to them.
+//! It must never be more lenient than a real server. It counts requests, so that tests can limit them.
 
 mod changes;
 
@@ -21,7 +21,7 @@ pub(crate) struct Record {
     pub(crate) resource_type: String,
     pub(crate) id: String,
     pub(crate) version: u32,
-    /// What it held at each version that someone wrote over, for `_history`.
+    /// Its content at each overwritten version, for `_history`.
     pub(crate) history: Vec<(u32, Value)>,
     /// `None` once deleted.
     pub(crate) resource: Option<Value>,
@@ -29,7 +29,7 @@ pub(crate) struct Record {
 
 pub(crate) type Fault = Box<dyn Fn(usize, &Request) -> Option<Result<Response, Error>>>;
 
-/// The server. Ids of its own are 1, 2, 3... in order of creation; tests name records by that order too.
+/// The server. It assigns the ids 1, 2, 3... in order of creation; tests name records by that order too.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own that a test switches on")]
 pub(crate) struct Server {
@@ -37,29 +37,29 @@ pub(crate) struct Server {
     /// `METHOD path` of every HTTP request; a Bundle's line also lists its entries.
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) warnings: RefCell<Vec<String>>,
-    /// May answer in the server's place (by the request's number from 0), before anything is done.
+    /// May respond instead of the server, before anything is done. Gets the request's number from 0.
     pub(crate) before: Option<Fault>,
-    /// May replace the answer after everything was done: a lost answer.
+    /// May replace the response after everything was done, as for a lost response.
     pub(crate) after: Option<Fault>,
-    /// A word that makes the server refuse a Bundle or a request as a whole, with this status and an outcome.
+    /// A word that makes the server refuse a Bundle or request as a whole, with this status and an outcome.
     pub(crate) chokes_on: Option<(u16, &'static str)>,
     pub(crate) ignores_if_match: bool,
     pub(crate) ignores_if_none_match: bool,
     pub(crate) ignores_case: bool,
-    /// It takes every create, whatever the condition finds.
+    /// Whether it accepts every create, whatever the condition finds.
     pub(crate) ignores_condition: bool,
-    /// The status with which it refuses an id that a client chose.
+    /// The status with which it refuses ids that clients chose.
     pub(crate) refuses_ids: Option<u16>,
-    /// It counts the versions of all records together.
+    /// Whether it counts the versions of all records together.
     pub(crate) counts_all: bool,
-    /// Its versions are no numbers.
+    /// Whether its versions are not numbers.
     pub(crate) opaque_versions: bool,
     pub(crate) has_no_history: bool,
     pub(crate) keeps_ids_to_itself: bool,
     /// The status of each entry that writes.
     pub(crate) fails_entries: Option<u16>,
     pub(crate) refuses_searches_in_bundles: bool,
-    /// A resource type that it does not keep, whatever its statement says.
+    /// A resource type that it does not store, even if its statement declares it.
     pub(crate) refuses_type: Option<&'static str>,
 }
 
@@ -76,7 +76,7 @@ impl Server {
         self.log.borrow().clone()
     }
 
-    /// Someone else changes a record.
+    /// Another author changes a record.
     pub(crate) fn edit(&self, id: usize, change: impl FnOnce(&mut Value)) {
         let mut records = self.records.borrow_mut();
         let record = &mut records[id - 1];
@@ -96,7 +96,7 @@ impl Server {
         self.records.borrow_mut()[id - 1].resource = None;
     }
 
-    /// Someone else's Patient with the identifier of `P-number`.
+    /// Adds another author's Patient with the identifier of `P-number`.
     pub(crate) fn plant(&self, number: usize, value: &str) {
         let id = number.to_string();
         let resource = json!({ "resourceType": "Patient", "id": id, "meta": { "versionId": "1" },
@@ -339,7 +339,7 @@ impl Record {
     }
 }
 
-/// An answer with an `OperationOutcome`.
+/// A response with an `OperationOutcome`.
 pub(crate) fn outcome(status: u16) -> Response {
     let body = json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "exception" }] });
     let headers = vec![("content-type".to_owned(), FHIR_JSON.to_owned())];

@@ -1,7 +1,7 @@
-//! Reads a change: what kind of record it is about, and how that record should be.
+//! Reads a change: the kind of its record, and the wanted state.
 //!
-//! Owns the way from an aggregate's type to its mapping. It judges the payload, and knows nothing of what a server
-//! holds. Read next: `mapping`.
+//! Maps an aggregate's type to its mapping. It validates the payload, and knows nothing of the server's records. Read
+//! next: `mapping`.
 
 use adapter_sdk::{Change, Failure, FailureKind, Operation, clinical, patient};
 use serde_json::Value;
@@ -11,19 +11,19 @@ use crate::mapping::{self, element::References};
 use crate::outcome::failure;
 use crate::settings::Settings;
 
-/// A record as a change wants it.
+/// The wanted state of a record.
 pub(crate) struct Wanted<'a> {
     pub(crate) kind: Kind<'a>,
     /// `None` for a merge, and for a delete that writes no state.
     pub(crate) resource: Option<Value>,
-    /// With a merge, the link to the record that stays.
+    /// For a merge, the link to the survivor's record.
     pub(crate) survivor: Option<Value>,
 }
 
 /// Reads a change.
 ///
 /// # Errors
-/// `unsupported` and `invalid`, with nothing of the payload.
+/// `unsupported` and `invalid`, without any text of the payload.
 pub(crate) fn read<'a>(settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Failure> {
     let kind = match Kind::of(&change.aggregate_type, settings) {
         Some(kind) => Some(kind),
@@ -57,14 +57,14 @@ fn read_patient<'a>(kind: Kind<'a>, settings: &'a Settings, change: &Change) -> 
     Ok(Wanted { kind, resource, survivor: None })
 }
 
-/// The aggregate's id and the server's id of who stays.
+/// The survivor's aggregate id and its id at the server.
 fn survivor(change: &Change) -> Result<(&str, &str), Failure> {
     let survivor = change.survivor.as_ref();
     let ids = survivor.and_then(|survivor| Some((survivor.aggregate_id.as_str(), survivor.remote_id.as_deref()?)));
     ids.ok_or_else(|| invalid("the patient who stays has no record at this server; fix: deliver that one first"))
 }
 
-/// A delete writes nothing of its payload: the record says that it should never have been there, whatever its state.
+/// Reads a change of a clinical type. A delete marks the record as entered in error and writes nothing of the payload.
 fn read_clinical<'a>(kind: Kind<'a>, settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Failure> {
     if change.operation == Operation::Delete {
         return Ok(Wanted { kind, resource: None, survivor: None });
@@ -75,7 +75,7 @@ fn read_clinical<'a>(kind: Kind<'a>, settings: &'a Settings, change: &'a Change)
     Ok(Wanted { kind, resource: Some(resource), survivor: None })
 }
 
-/// The kind of a resource that is passed through: its payload says its type, and so does the link.
+/// The kind of a resource that is passed through. Both the payload and the link contain its resource type.
 fn pass_through<'a>(settings: &'a Settings, change: &Change) -> Result<Kind<'a>, Failure> {
     let payload: Value = serde_json::from_str(&change.payload).map_err(|_| invalid("payload must be a JSON object"))?;
     let given = payload.get("resourceType").and_then(Value::as_str);

@@ -1,9 +1,9 @@
-//! Makes OpenEMR hold the state of a batch of patients, in a number of statements that does not grow with the batch.
+//! Makes OpenEMR hold the state of a batch of patients, with a constant number of statements.
 //!
-//! It plans every change alone, reads all charts at once, decides each change, creates missing charts, and updates
-//! those that differ. A change that is refused has touched nothing; a statement that the database refuses is the whole
-//! batch's failure, and the host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions,
-//! `create.rs` for creation.
+//! Plans each change, reads all charts in one query, decides each change, creates missing charts, and updates those
+//! that differ. A refused change has written nothing. A statement that the database refuses fails the whole batch, and
+//! the host splits the batch to find the change at fault. Read next: `plan.rs` for the decisions, `create.rs` for
+//! creation.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::settings::{PublicId, SamePatient, Settings};
 use crate::statements::Statements;
 use crate::target_db::TargetDb;
 
-/// Applies the changes of patients; the outcomes are in their order.
+/// Applies the changes of patients. The outcomes are in the order of the changes.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
@@ -51,7 +51,7 @@ fn without_mark(change: &Change) -> Change {
     Change { link: change.link.as_ref().map(merged::without_mark), ..change.clone() }
 }
 
-/// The same, with links that remember the last state alone.
+/// As `apply`, for links without marks of merges.
 fn apply_states(
     db: &impl TargetDb,
     settings: &Settings,
@@ -94,13 +94,13 @@ fn apply_states(
 
 /// A change whose chart must be read.
 struct Wanted<'a> {
-    /// Its place in the batch.
+    /// The index in the batch.
     index: usize,
     change: &'a Change,
     uuid: [u8; 16],
-    /// Whether the chart has another uuid than the one we compute: an operator linked it.
+    /// Whether the chart has another uuid than the computed one, because an operator linked it.
     has_own_uuid: bool,
-    /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
+    /// The wanted content of the chart; `None` when only its pid is needed and its content stays.
     mapped: Option<Mapped>,
 }
 
@@ -119,7 +119,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Looks for charts that an operator named where they are, instead of where ours would be.
+/// Redirects the search for charts that an operator linked to their own uuid.
 fn resolve_manual_links(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -144,7 +144,7 @@ fn resolve_manual_links(
     Ok(())
 }
 
-/// A change that has something to write, and what.
+/// A change that writes its mapped values.
 #[derive(Clone, Copy)]
 struct Writing<'a> {
     wanted: &'a Wanted<'a>,
@@ -157,7 +157,7 @@ struct Batch<'a, L> {
     fingerprints: Fingerprints,
     settings: &'a Settings,
     policy: RemoteEdit,
-    /// In the order of the changes; `None` while it is open.
+    /// The outcomes in the order of the changes; `None` while undecided.
     outcomes: Vec<Option<Outcome>>,
     notes: &'a mut Notes,
 }
@@ -165,8 +165,8 @@ struct Batch<'a, L> {
 impl<L: TargetDb> Batch<'_, L> {
     fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
         let queries: Vec<ChartQuery<'_>> = wanted.iter().map(|one| one.chart_query(self.statements.columns)).collect();
-        // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
-        // before the look on when anything may have to be created.
+        // Without a uuid, only the lock prevents two hosts from creating the same patient. So it must be held before
+        // the search if a chart may have to be created.
         let locked = !self.statements.schema.has_uuid() && queries.iter().any(|one| one.linked_pid.is_none());
         if locked {
             create::lock(self.db)?;
@@ -185,8 +185,8 @@ impl<L: TargetDb> Batch<'_, L> {
                 step => self.take(step, writing, &mut creations, &mut updates),
             }
         }
-        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave
-        // behind. Who writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
+        // A host that lost its lease may still commit an older state. A write of the same chart waits for its row lock.
+        // A chart that is left unchanged must be locked too, or the older state could follow unnoticed.
         let queries: Vec<ChartQuery<'_>> =
             unsure.iter().map(|writing| writing.wanted.chart_query(self.statements.columns)).collect();
         for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
@@ -202,14 +202,14 @@ impl<L: TargetDb> Batch<'_, L> {
         decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
     }
 
-    /// Whether another host may be about to replace the chart, and a lock on it affects no other chart: an unlinked
-    /// patient without a uuid costs a scan of the table, and SQLite has one writer.
+    /// Whether another host may be about to write the chart, and a lock on it affects no other chart. An unlinked
+    /// patient without a uuid would lock a scan of the table, and SQLite has only one writer.
     fn can_be_locked(&self, wanted: &Wanted<'_>) -> bool {
         let by_key = self.statements.schema.has_uuid() || wanted.change.link.is_some();
         by_key && self.statements.dialect == Dialect::Mysql
     }
 
-    /// Turns a step into an outcome, or into a creation or update that will have one.
+    /// Turns a step into an outcome, or into a creation or update that produces one later.
     fn take<'w>(
         &mut self,
         step: Step,
@@ -236,7 +236,7 @@ impl<L: TargetDb> Batch<'_, L> {
         }
     }
 
-    /// Creates charts; one that turned up meanwhile is updated instead.
+    /// Creates charts. A chart that appeared meanwhile is updated instead.
     fn create<'w>(
         &mut self,
         creations: &[Writing<'w>],
@@ -267,7 +267,7 @@ impl<L: TargetDb> Batch<'_, L> {
         Ok(())
     }
 
-    /// Takes out patients whose chart may be there already, under their id but not as ours.
+    /// Removes patients who may already have a chart with their id that is not ours.
     fn without_namesakes<'w>(&mut self, creations: &[Writing<'w>]) -> Result<Vec<Writing<'w>>, Failure> {
         let queries: Vec<ChartQuery<'_>> =
             creations.iter().map(|it| it.wanted.chart_query(self.statements.columns)).collect();
@@ -294,7 +294,7 @@ impl<L: TargetDb> Batch<'_, L> {
         Ok(others)
     }
 
-    /// Writes the own columns of charts that are there.
+    /// Updates our columns of existing charts.
     fn update(&mut self, updates: &[(Writing<'_>, Chart)]) -> Result<(), Failure> {
         let mut written = 0;
         for chunk in updates.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
@@ -327,14 +327,14 @@ impl<L: TargetDb> Batch<'_, L> {
         receipt(wanted, chart, Some(self.fingerprints.of_either(&mapped.record, &mapped.after_form)))
     }
 
-    /// A deletion that leaves the chart alone, or a merge. A patient that never came here has no pid to report.
+    /// The outcome of a deletion that keeps the chart, or of a merge. A patient without a chart has no pid to report.
     fn kept(&self, wanted: &Wanted<'_>, found: Found) -> Outcome {
         match found {
             Found::Chart(chart) => receipt(wanted, &chart, Some(self.fingerprints.of(&chart.record))),
             Found::Doubtful { why, .. } if wanted.change.operation == Operation::Merge => {
                 Outcome::Failed(conflict(why))
             }
-            // Only a name and a birth date would tell whose it is, and a deletion brings none.
+            // Only a name and a birth date would identify the patient, and a deletion has neither.
             Found::Ambiguous(_) if !self.statements.schema.has_uuid() => no_receipt(),
             Found::Ambiguous(failure) => Outcome::Failed(failure),
             Found::Absent | Found::Doubtful { .. } => no_receipt(),

@@ -1,7 +1,8 @@
-//! Finds the charts that OpenEMR already holds for patients of ours.
+//! Finds the existing charts of our patients in OpenEMR.
 //!
-//! It looks them up by uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one
-//! by `pubpid`, compared byte by byte because the column's collation is not; `public_ids.rs` says whose it is.
+//! From 6.0 on charts are found by uuid. 5.x has none: a linked chart is found by its pid, an unlinked one by `pubpid`.
+//! Public ids are compared byte by byte, because the column's collation is not exact. `public_ids.rs` decides whose
+//! chart it is.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +22,13 @@ use crate::upgraded;
 pub(crate) struct ChartQuery<'a> {
     pub(crate) uuid: [u8; 16],
     pub(crate) patient_id: &'a str,
-    /// Name and birth date, where the change says them.
+    /// Name and birth date, if the change contains them.
     pub(crate) person: Option<Person>,
-    /// The pid that the last receipt gave, as text.
+    /// The pid in the last receipt, as text.
     pub(crate) linked_pid: Option<&'a str>,
-    /// Whether that pid is an operator's choice and no receipt.
+    /// Whether an operator chose that pid.
     pub(crate) named_by_operator: bool,
-    /// What the last receipt remembered of a chart that is not found by our own key.
+    /// The `remote_version` of the last receipt, for a chart that is not found by our own key.
     pub(crate) own_version: Option<&'a str>,
     /// The fingerprint of the last delivery.
     pub(crate) last_state: Option<&'a str>,
@@ -45,9 +46,9 @@ impl ChartQuery<'_> {
 pub(crate) struct Chart {
     pub(crate) pid: i64,
     pub(crate) record: Record,
-    /// What a receipt has to remember, so that a chart without our own key is found again.
+    /// The `remote_version` for a receipt, so that a chart without our own key is found again.
     pub(crate) own_version: Option<String>,
-    /// The uuid by which it was found, where that is not the one that was looked for.
+    /// The uuid of the chart, if it differs from the computed one.
     pub(crate) other_uuid: Option<[u8; 16]>,
 }
 
@@ -61,16 +62,16 @@ pub(crate) enum Found {
         chart: Chart,
         why: String,
     },
-    /// There is something, but which chart is meant only an operator can decide.
+    /// Several charts are possible, and only an operator can decide.
     Ambiguous(Failure),
 }
 
-/// Looks all of them up in one query; the answers are in the order of `queries`.
+/// Finds all charts in one query. The results are in the order of `queries`.
 ///
-/// `locked` keeps the rows found as they are until the transaction ends.
+/// With `locked` the rows cannot change until the transaction ends.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn find(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -113,24 +114,25 @@ pub(crate) fn find(
         .collect())
 }
 
-/// A chart with the key by which it was looked up.
+/// A chart with the key of the search.
 pub(crate) struct Row {
     pub(crate) key: Vec<u8>,
     pub(crate) chart: Chart,
     pub(crate) person: Option<Person>,
 }
 
-/// Reads charts: their key, their pid, then the own columns.
+/// Reads charts: the key, the pid, then our columns.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn read(
     db: &impl TargetDb,
     statements: &Statements<'_>,
     sql: &str,
     parameters: &[Value],
 ) -> Result<Vec<Row>, Failure> {
-    // A public id is not unique, so more rows than patients are possible; far more would be a database of its own kind.
+    // A public id is not unique, so there may be more rows than patients. Many more rows would not be a plausible
+    // OpenEMR.
     let rows_max = u32::try_from(parameters.len() * 4 + 100).unwrap_or(u32::MAX);
     let found = db.query(sql, parameters, rows_max).map_err(|error| error.during("read patient_data"))?;
     Ok(found

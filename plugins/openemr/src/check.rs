@@ -16,13 +16,13 @@ use crate::target_db::TargetDb;
 use crate::unfit::{IDENTIFYING, Unfit};
 use crate::{check_form, detect, permissions};
 
-/// Beyond this the end of the pids is near.
+/// Above this number few pids are left.
 const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
 
 /// Checks and reports.
 ///
 /// # Errors
-/// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.
+/// `misconfigured`, with what is missing, when nothing could be delivered; otherwise the database's error.
 pub(crate) fn check(db: &impl TargetDb, settings: &Settings) -> Result<Report, Failure> {
     let mut schema = detect::schema(db)?;
     usable(&schema, settings)?;
@@ -154,7 +154,7 @@ fn lists(schema: &Schema) -> Vec<Finding> {
     findings
 }
 
-/// How near the pids are to their end, and whether a public id can be looked for.
+/// Findings about the remaining pids, and about searching for public ids.
 fn pids(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let found = db.query(HIGHEST_PID, &[], 1).map_err(|error| error.during("read patient_data"))?;
     let highest = highest(found.single());

@@ -1,7 +1,7 @@
-//! The findings of `check` about OpenEMR's own demographics form: limits and lists because of which values would be
-//! omitted, refused or emptied.
+//! The findings of `check` about OpenEMR's demographics form: limits and lists that cause omitted, refused or emptied
+//! values.
 //!
-//! It knows no patient, so it reports limits below the values that patients commonly have.
+//! It reads no patient, so it compares limits with common lengths of values.
 
 use adapter_sdk::{Finding, FindingLevel};
 
@@ -11,7 +11,7 @@ use crate::schema::{Listed, Schema};
 use crate::settings::{PublicId, Settings};
 use crate::unfit::{IDENTIFYING, Kind, Unfit, policy};
 
-/// How long values commonly are: a national id as people write it, a patient id that is a UUID, names of several parts.
+/// Common lengths of values: a national id with separators, a patient id that is a UUID, names of several parts.
 const COMMON_LENGTHS: [(&str, u64); 9] = [
     ("ss", 14),
     ("pubpid", 36),
@@ -24,7 +24,7 @@ const COMMON_LENGTHS: [(&str, u64); 9] = [
     ("postal_code", 10),
 ];
 
-/// Columns whose form field may be a list although their values are free text to us.
+/// Columns of free text, for which the form may offer a list.
 const FREE_TEXT: [&str; 4] = ["title", "suffix", "state", "country_code"];
 
 /// The findings.
@@ -82,7 +82,7 @@ fn too_short(schema: &Schema, settings: &Settings) -> Option<String> {
     })
 }
 
-/// Lists that the form offers for texts, where every value that is no option is emptied by a save.
+/// Free-text columns for which the form offers a list: saving the form empties every value that is not an option.
 fn short_lists(schema: &Schema, settings: &Settings) -> Option<String> {
     let listed: Vec<String> = FREE_TEXT
         .into_iter()
@@ -107,7 +107,7 @@ fn short_lists(schema: &Schema, settings: &Settings) -> Option<String> {
     })
 }
 
-/// Options that a US Core export needs.
+/// Missing options that a US Core export needs.
 fn missing_categories(schema: &Schema) -> Option<String> {
     let missing: Vec<&str> = options::CATEGORIES
         .iter()

@@ -1,8 +1,8 @@
 //! The columns of `patient_data` that this adapter owns, and a patient's values for them.
 //!
-//! Everything else in the row belongs to OpenEMR's users and is never written. Read next: `mapping.rs` for what goes
-//! into them, `schema.rs` for which of them a given OpenEMR has. The rows of the clinical records are compared in the
-//! same way; `records/kinds.rs` names their columns.
+//! All other columns belong to OpenEMR's users and are never written. Read next: `mapping.rs` for the values,
+//! `schema.rs` for the columns of a given OpenEMR. The rows of clinical records are compared in the same way;
+//! `records/kinds.rs` lists their columns.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -13,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 /// The kind of content of a column, which decides how it is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Text, where NULL and `''` mean the same: OpenEMR's own forms turn the one into the other.
+    /// Text. NULL and `''` mean the same, because OpenEMR's own forms replace one by the other.
     Text,
-    /// Option ids joined by `|`, in no order that matters: OpenEMR's own forms write `|Asian` for `Asian`.
+    /// Option ids joined by `|`, in any order: OpenEMR's own forms write `|Asian` for `Asian`.
     Options,
     /// `YYYY-MM-DD`; OpenEMR's forms may write `0000-00-00` for none.
     Date,
@@ -25,7 +25,7 @@ pub(crate) enum Content {
     Time,
     /// A whole number.
     Integer,
-    /// A measured value with so many decimals; OpenEMR writes 0 for what was not measured.
+    /// A measured value with this number of decimals. OpenEMR writes 0 for a missing value.
     Measure(u8),
 }
 
@@ -41,7 +41,7 @@ impl Content {
 pub(crate) struct OwnColumn {
     pub(crate) name: &'static str,
     pub(crate) content: Content,
-    /// Whether OpenEMR has had it since 5.0.2, so that nothing can be delivered without it.
+    /// Whether every supported OpenEMR (from 5.0.2) has it, so that nothing can be delivered without it.
     pub(crate) required: bool,
 }
 
@@ -49,7 +49,7 @@ const fn text(name: &'static str) -> OwnColumn {
     OwnColumn { name, content: Content::Text, required: false }
 }
 
-/// All of them, in the order in which records and statements carry them.
+/// All columns, in the order of records and statements.
 pub(crate) const OWN_COLUMNS: [OwnColumn; 23] = [
     text("title"),
     OwnColumn { name: "fname", content: Content::Text, required: true },
@@ -76,7 +76,7 @@ pub(crate) const OWN_COLUMNS: [OwnColumn; 23] = [
     OwnColumn { name: "deceased_date", content: Content::Datetime, required: false },
 ];
 
-/// One patient's values in canonical form: `None` for NULL and for `''`, in the order of the target's own columns.
+/// A patient's values in canonical form, in the order of the target's own columns. `None` stands for NULL and `''`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Record(pub(crate) Vec<Option<String>>);
 
@@ -88,17 +88,17 @@ impl std::fmt::Debug for Record {
 }
 
 impl Record {
-    /// Reads back what a row holds; `values` are in the order of `columns`.
+    /// Reads the content of a row; `values` are in the order of `columns`.
     pub(crate) fn from_row<C: Borrow<OwnColumn>>(columns: &[C], values: &[Value]) -> Self {
         Self(columns.iter().zip(values).map(|(column, value)| canonical(column.borrow().content, value)).collect())
     }
 }
 
-/// Makes fingerprints of records that have the same columns.
+/// Computes fingerprints of records with the same columns.
 pub(crate) struct Fingerprints(String);
 
 impl Fingerprints {
-    /// The columns are digested once, for all records.
+    /// Digests the columns once, for all records.
     pub(crate) fn new<C: Borrow<OwnColumn>>(columns: &[C]) -> Self {
         let mut names = Sha256::new();
         for column in columns {
@@ -108,14 +108,14 @@ impl Fingerprints {
         Self(format!("1.{}", hexadecimal(&names.finalize()[..4])))
     }
 
-    /// A digest of the values that shows an edit but not the data: `1.COLUMNS.VALUES`, where the first digest tells
-    /// which columns were digested. Digests of different columns are not comparable.
+    /// A digest of the values that shows an edit but not the data: `1.COLUMNS.VALUES`. The first digest identifies the
+    /// columns; fingerprints of different columns are not comparable.
     pub(crate) fn of(&self, record: &Record) -> String {
         format!("{}.{}", self.0, digest(record))
     }
 
-    /// The fingerprint of a record that OpenEMR's form may turn into another one without anybody's intent: either of
-    /// them is then no edit.
+    /// The fingerprint of a record that saving OpenEMR's form may change without a user's intent. Neither form of it
+    /// counts as an edit.
     pub(crate) fn of_either(&self, record: &Record, after_form: &Record) -> String {
         if record == after_form {
             return self.of(record);
@@ -123,7 +123,7 @@ impl Fingerprints {
         format!("{}.{}", self.of(record), digest(after_form))
     }
 
-    /// Whether a fingerprint stands for this record; `None` when it digests other columns and says nothing.
+    /// Whether a fingerprint matches this record; `None` when it covers other columns.
     pub(crate) fn stands_for(&self, fingerprint: &str, record: &Record) -> Option<bool> {
         let digests = fingerprint.strip_prefix(&self.0)?.strip_prefix('.')?;
         let now = digest(record);
@@ -184,7 +184,7 @@ pub(crate) fn measure(value: f64, decimals: u8) -> Option<String> {
     text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)).then_some(text)
 }
 
-/// Option ids in canonical form: none is empty or comes twice, and their order says nothing.
+/// Option ids in canonical form: sorted, without empty or repeated ones.
 pub(crate) fn options<'a>(ids: impl Iterator<Item = &'a str>) -> Option<String> {
     let ids: BTreeSet<&str> = ids.map(str::trim).filter(|id| !id.is_empty()).collect();
     (!ids.is_empty()).then(|| ids.into_iter().collect::<Vec<_>>().join("|"))

@@ -15,10 +15,10 @@ use crate::settings::PublicId;
 use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
 use crate::target_db::TargetDb;
 
-/// How often a refused insert is tried again before the batch is put off.
+/// How often a refused insert is retried before the batch is delayed.
 const REFUSALS_MAX: u32 = 20;
 
-/// How long to wait for the other adapters' creations. Milliseconds.
+/// How long to wait for other adapters' creations, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
 /// A chart to create.
@@ -28,29 +28,29 @@ pub(crate) struct Creation<'a> {
     pub(crate) record: &'a Record,
 }
 
-/// What became of a creation.
+/// The result of a creation.
 #[derive(Clone, Debug)]
 pub(crate) enum Created {
-    /// It has this pid.
+    /// It was created with this pid.
     New(i64),
-    /// Something turned up meanwhile; never [`Found::Absent`].
+    /// A chart appeared meanwhile; never [`Found::Absent`].
     Already(Found),
     /// It cannot be created.
     Refused(Failure),
 }
 
-/// Takes the lock under which pids are assigned.
+/// Takes the lock for assigning pids.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn lock(db: &impl TargetDb) -> Result<(), Failure> {
     db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
 }
 
-/// Creates all of them; the answers are in the order of `creations`. `locked` says that the lock is held already.
+/// Creates all charts. The results are in the order of `creations`. `locked`: whether the lock is held already.
 ///
 /// # Errors
-/// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.
+/// A failure of the whole batch: the database's error, or `transient` when other writers kept taking the numbers.
 pub(crate) fn create(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -95,8 +95,7 @@ impl<L: TargetDb> Run<'_, L> {
                 if !is_key(&error, "pid") {
                     let before = self.pending().len();
                     self.look_again()?;
-                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row
-                    // says.
+                    // No chart appeared, so the key is not one of OpenEMR's own: it refuses the row's content.
                     if self.pending().len() == before && !is_key(&error, "uuid") && error.object.is_some() {
                         return Err(refused(&error, "insert into patient_data"));
                     }
@@ -110,7 +109,7 @@ impl<L: TargetDb> Run<'_, L> {
         (0..self.creations.len()).filter(|index| self.created[*index].is_none()).collect()
     }
 
-    /// Counts a duplicate key and lets it pass, up to the limit; any other error is the batch's failure.
+    /// Counts a duplicate key and continues, up to the limit. Any other error fails the batch.
     fn refused(&mut self, error: &DatabaseError, doing: &str) -> Result<(), Failure> {
         if error.kind != DatabaseErrorKind::DuplicateKey {
             return Err(error.during(doing));
@@ -122,7 +121,7 @@ impl<L: TargetDb> Run<'_, L> {
         Err(transient(format!("{doing}: refused {REFUSALS_MAX} times by a unique key, other writers are busy")))
     }
 
-    /// Inserts those uuids that are not registered yet.
+    /// Registers the uuids that are not registered yet.
     fn register(&self) -> Result<(), DatabaseError> {
         let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].query.uuid).collect();
         let parameters: Vec<Value> = uuids.iter().map(|uuid| Value::from(uuid.as_slice())).collect();
@@ -140,7 +139,7 @@ impl<L: TargetDb> Run<'_, L> {
         Ok(())
     }
 
-    /// Inserts what is pending under the next free pids; what a refused chunk left out stays pending.
+    /// Inserts the pending charts with the next free pids. Charts of a refused chunk stay pending.
     fn insert(&mut self) -> Result<(), DatabaseError> {
         let highest = highest(self.db.query(HIGHEST_PID, &[], 1)?.single());
         let gap = gap(self.refusals).min((i64::MAX - highest) / 2);
@@ -164,7 +163,7 @@ impl<L: TargetDb> Run<'_, L> {
         Ok(())
     }
 
-    /// Refuses those for whom no pid is left: counting on would begin with the smallest one.
+    /// Refuses charts without a free pid: a larger number would overflow to the smallest one.
     fn refuse_beyond(&mut self, free: i64, highest: i64) {
         for index in self.pending().into_iter().skip(usize::try_from(free).unwrap_or(usize::MAX)) {
             self.created[index] = Some(Created::Refused(denied(format!(
@@ -186,7 +185,7 @@ impl<L: TargetDb> Run<'_, L> {
         push_record(self.statements, record, parameters);
     }
 
-    /// Takes the charts that turned up meanwhile out of what is pending.
+    /// Removes charts that appeared meanwhile from the pending ones.
     fn look_again(&mut self) -> Result<(), Failure> {
         let pending = self.pending();
         let queries: Vec<ChartQuery<'_>> = pending.iter().map(|index| self.creations[*index].query.clone()).collect();
@@ -200,7 +199,7 @@ impl<L: TargetDb> Run<'_, L> {
     }
 }
 
-/// A record's values as parameters, in the order of the statement's columns.
+/// Appends a record's values as parameters, in the order of the statement's columns.
 pub(crate) fn push_record(statements: &Statements<'_>, record: &Record, parameters: &mut Vec<Value>) {
     for (column, value) in statements.columns.iter().zip(&record.0) {
         parameters.push(match value {
@@ -215,7 +214,7 @@ pub(crate) fn push_record(statements: &Statements<'_>, record: &Record, paramete
     }
 }
 
-/// Whether the key that refused a row is this one: MariaDB says `pid`, MySQL 8 `patient_data.pid`.
+/// Whether this key refused a row. MariaDB names it `pid`, MySQL 8 `patient_data.pid`.
 fn is_key(error: &DatabaseError, name: &str) -> bool {
     error
         .object
@@ -224,7 +223,7 @@ fn is_key(error: &DatabaseError, name: &str) -> bool {
         .is_some_and(|key| key.eq_ignore_ascii_case(name))
 }
 
-/// The highest pid in use, 0 for none. An unsigned column may hold more than we count.
+/// The highest pid in use, 0 for none. An unsigned column may hold more than an `i64`.
 pub(crate) fn highest(value: Option<&Value>) -> i64 {
     match value {
         Some(Value::Unsigned(number)) => i64::try_from(*number).unwrap_or(i64::MAX),
@@ -232,7 +231,7 @@ pub(crate) fn highest(value: Option<&Value>) -> i64 {
     }
 }
 
-/// How many numbers to leave free: none at first, and room for unlocked writers once they were faster a few times.
+/// How many numbers to skip: none at first, and some after other writers were faster several times.
 fn gap(refusals: u32) -> i64 {
     i64::from(refusals.saturating_sub(4)) * 16
 }

@@ -1,7 +1,7 @@
-//! One batch, of whatever types: each type is applied or observed by its own part of the adapter.
+//! Applies or observes a batch of any types. Each type is handled by its own part of the adapter.
 //!
-//! The parts run in a fixed order, so that hosts that meet at the same tables wait for each other in that order. Read
-//! next: `apply.rs` for patients, `records/apply.rs` for clinical records.
+//! The parts run in a fixed order, so that hosts lock the tables in the same order. Read next: `apply.rs` for patients,
+//! `records/apply.rs` for clinical records.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ use crate::settings::Settings;
 use crate::target_db::TargetDb;
 use crate::{apply, check, detect, merged, observe};
 
-/// What an apply did: one outcome per change, and what the operator should read in the log.
+/// The result of `apply`: one outcome per change, and lines for the log.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) outcomes: Vec<Outcome>,
-    /// Lines that name ids and nothing else of a patient.
+    /// Log lines, which contain ids and no other data of a patient.
     pub(crate) notes: Vec<String>,
 }
 
-/// Which part of the adapter a type belongs to.
+/// The part of the adapter that handles a type.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
-    /// Patients, and types that nobody knows.
+    /// Patients, and unknown types.
     Patients,
     Records(Kind),
-    /// A type that OpenEMR has no place for.
+    /// A type that OpenEMR cannot hold.
     Nowhere,
 }
 
@@ -71,10 +71,10 @@ fn nowhere() -> Outcome {
     Outcome::Skipped("OpenEMR has no place for FHIR resources as such".to_owned())
 }
 
-/// One observation for each subject, in their order.
+/// One observation for each subject, in order.
 ///
 /// # Errors
-/// A failure for all of them.
+/// A failure of the whole call.
 pub(crate) fn observe(
     db: &impl TargetDb,
     settings: &Settings,
@@ -92,7 +92,7 @@ pub(crate) fn observe(
     )
 }
 
-/// What OpenEMR holds of patients, those that were merged among them.
+/// Observes patients, including merged ones.
 fn observe_patients(
     db: &impl TargetDb,
     settings: &Settings,
@@ -106,7 +106,7 @@ fn observe_patients(
     Ok(found)
 }
 
-/// What is known of this OpenEMR, by the last check or by looking now.
+/// The schema of this OpenEMR, from the last check or read now.
 fn schema(db: &impl TargetDb, settings: &Settings, context: &Context) -> Result<Schema, Failure> {
     if let Some(schema) = Schema::from_state(&context.state) {
         check::usable(&schema, settings)?;
@@ -118,7 +118,7 @@ fn schema(db: &impl TargetDb, settings: &Settings, context: &Context) -> Result<
     Ok(schema)
 }
 
-/// Answers each part's items at once, and puts the answers in the order of all.
+/// Handles the items of each part together, and restores the order of all results.
 fn in_parts<'a, T, A>(
     items: &'a [T],
     aggregate_type: impl Fn(&T) -> &String,

@@ -1,7 +1,7 @@
 //! Detects the version and schema of OpenEMR in a database, with a few SELECTs.
 //!
-//! It decides nothing: `check.rs` interprets the findings. Every version since 5.0.2 is read the same way, by what is
-//! there and not by what its version number promises.
+//! It decides nothing: `check.rs` interprets the findings. Every version since 5.0.2 is read the same way, by its
+//! actual tables instead of its version number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,19 +18,19 @@ use crate::target_db::TargetDb;
 
 const TABLES: [&str; 5] = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"];
 
-/// The tables above and those of the clinical records.
+/// The tables above, and those of the clinical records.
 fn tables() -> impl Iterator<Item = &'static str> {
     TABLES.into_iter().chain(kinds::TABLES)
 }
 
-/// More columns or options than any OpenEMR has.
+/// The limit of rows: more columns or options than any OpenEMR has.
 const ROWS_MAX: u32 = 5_000;
 
 /// Reads tables, version, form and lists.
 ///
 /// # Errors
-/// What the database says, as a failure; `misconfigured` for a database that OpenEMR does not run on. A table that is
-/// missing or may not be read is no error here: it shows as absent.
+/// The database's error as a failure; `misconfigured` for a database that OpenEMR does not support. A table that is
+/// missing or unreadable is no error here: it counts as absent.
 pub(crate) fn schema(db: &impl TargetDb) -> Result<Schema, Failure> {
     let mut tables = match db.dialect() {
         Dialect::Mysql => mysql_tables(db)?,
@@ -118,13 +118,13 @@ fn sqlite_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
     Ok(found_tables)
 }
 
-/// The 255 of `varchar(255)`.
+/// The length in a declared type: 255 of `varchar(255)`.
 fn declared_length(declared: &str) -> Option<u64> {
     let (kind, length) = declared.split_once('(')?;
     kind.contains("char").then(|| length.trim_end_matches(')').trim().parse().ok())?
 }
 
-/// The 6 of `decimal(12,6)`.
+/// The decimals in a declared type: 6 of `decimal(12,6)`.
 fn declared_decimals(declared: &str) -> Option<u8> {
     let (_, digits) = declared.strip_prefix("decimal(")?.trim_end_matches(')').split_once(',')?;
     digits.trim().parse().ok()
@@ -134,7 +134,7 @@ fn lower(name: &Value) -> String {
     name.as_text().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Reads tables that the adapter can do without, and remembers those that it was not let read.
+/// Reads optional tables, and records those that it may not read.
 struct Reading<'a, L> {
     db: &'a L,
     unread: Vec<String>,
@@ -227,12 +227,12 @@ impl<L: TargetDb> Reading<'_, L> {
     }
 }
 
-/// A column where the table has it, and nothing in its place where it does not.
+/// The column if the table has it; otherwise an empty constant.
 fn present<'a>(columns: &BTreeMap<String, Column>, name: &'a str) -> &'a str {
     if columns.contains_key(name) { name } else { "''" }
 }
 
-/// Version, form and lists make the adapter wiser, but it can work without them.
+/// Whether the adapter can work without the result: version, form and lists are optional.
 fn can_do_without(kind: DatabaseErrorKind) -> bool {
     matches!(kind, DatabaseErrorKind::MissingObject | DatabaseErrorKind::PermissionDenied | DatabaseErrorKind::Refused)
 }

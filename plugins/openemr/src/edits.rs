@@ -1,8 +1,8 @@
-//! Whether others changed a chart since the last delivery, and what an operator decided about that.
+//! Detects changes of a chart by others since the last delivery, and an operator's decisions about them.
 //!
-//! A receipt's fingerprint stands for what was written. A conflict's message carries another kind, ` [holds
-//! kept:DECLINED:HELD]`, which the host writes into the link when an operator keeps what the chart holds: DECLINED
-//! stands for the state that was not delivered, HELD for what the chart held instead. Pure, and never shows a value.
+//! A receipt's fingerprint is that of the written state. A conflict's message has another form, ` [holds
+//! kept:DECLINED:HELD]`. The host writes it into the link when an operator keeps the chart's content. DECLINED is the
+//! fingerprint of the state that was not delivered, HELD that of the chart's content. Pure, and never shows a value.
 
 use adapter_sdk::{Failure, Link};
 
@@ -15,13 +15,13 @@ const KEPT: &str = "kept:";
 /// The origin of a chart's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// What was delivered last, as far as is known.
+    /// The last delivered state, as far as is known.
     Ours,
     /// Changed by others.
     Edited,
-    /// What an operator kept instead of this very state.
+    /// The content that an operator kept instead of this same state.
     Declined,
-    /// What an operator kept instead of an earlier state.
+    /// The content that an operator kept instead of an earlier state.
     Kept,
 }
 
@@ -48,8 +48,7 @@ pub(crate) fn standing(
     }
 }
 
-/// A conflict about a chart that is there: `--keep remote` keeps what it holds, `--keep local` writes to this chart and
-/// no other.
+/// A conflict about an existing chart: `--keep remote` keeps its content, `--keep local` writes to this chart only.
 pub(crate) fn conflict_over(message: &str, present: &Record, wanted: &Mapped, fingerprints: &Fingerprints) -> Failure {
     let (declined, held) = (fingerprints.of(&wanted.record), fingerprints.of(present));
     conflict(format!("{message} [holds {KEPT}{declined}:{held}]"))

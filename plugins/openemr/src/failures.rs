@@ -1,6 +1,6 @@
-//! Short ways to the failures that this adapter itself decides on.
+//! Constructors of the failures that this adapter reports.
 //!
-//! A message names columns, lists, codes and ids; never a value of the payload.
+//! A message contains columns, lists, codes and ids; never a value of the payload.
 
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind};
 use adapter_sdk::{Failure, FailureKind};
@@ -9,7 +9,7 @@ fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure { kind, message: message.into(), retry_after_ms: None }
 }
 
-/// The change can never be taken as it is.
+/// The change can never be applied in this form.
 pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     failure(FailureKind::Invalid, message)
 }
@@ -24,24 +24,24 @@ pub(crate) fn misconfigured(message: impl Into<String>) -> Failure {
     failure(FailureKind::Misconfigured, message)
 }
 
-/// It may work the next time.
+/// A later attempt may succeed.
 pub(crate) fn transient(message: impl Into<String>) -> Failure {
     failure(FailureKind::Transient, message)
 }
 
-/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row
-/// for what it says, so it is no passing trouble.
+/// The failure for a refused statement. If a unique key that is not OpenEMR's own refuses a row, the cause is the row's
+/// content, so the failure is permanent.
 pub(crate) fn refused(error: &DatabaseError, doing: &str) -> Failure {
     let failure = error.during(doing);
     if error.kind == DatabaseErrorKind::DuplicateKey { invalid(failure.message) } else { failure }
 }
 
-/// The target takes no new record of this kind.
+/// The target accepts no new record of this kind.
 pub(crate) fn denied(message: impl Into<String>) -> Failure {
     failure(FailureKind::Denied, message)
 }
 
-/// This adapter does not do that.
+/// This adapter does not support it.
 pub(crate) fn unsupported(message: impl Into<String>) -> Failure {
     failure(FailureKind::Unsupported, message)
 }

@@ -1,23 +1,23 @@
-//! OpenEMR's own demographics form, as `layout_options` describes it: what its users could not save.
+//! OpenEMR's demographics form, as described in `layout_options`: values that its users could not save.
 //!
-//! Saving that form ends with "Field ... is too long" beyond a field's `max_length`, and (from 7.0.2 on) empties a
-//! field whose value is no option of its list. So a chart is written within what the form takes. Pure; `detect.rs`
-//! reads the rows.
+//! Saving that form fails with "Field ... is too long" beyond a field's `max_length`. From 7.0.2 on it also empties a
+//! field whose value is not an option of its list. So a chart is written within the limits of the form. Pure;
+//! `detect.rs` reads the rows.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The form's fields by lower-case column of `patient_data`; only those that the form shows.
+/// The form's visible fields, by lower-case column of `patient_data`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Form(pub(crate) BTreeMap<String, Field>);
 
 /// One field.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Field {
-    /// The longest text that can be saved; `None` for any. `Schema::form_is_recent` says in which unit.
+    /// The longest text that can be saved; `None` for any. `Schema::form_is_recent` determines the unit.
     pub(crate) length_max: Option<u64>,
-    /// The lists whose options can be chosen, the main one first; empty for a field of free text.
+    /// The lists of selectable options, the main one first; empty for a field of free text.
     pub(crate) lists: Vec<String>,
     /// Whether the form cannot be saved while the field is empty.
     pub(crate) required: bool,
@@ -36,11 +36,11 @@ pub(crate) struct LayoutRow<'a> {
     pub(crate) edit_options: &'a str,
 }
 
-/// Data types of `layout_options` that offer a list's options and nothing else: drop-down, with a button to add, radio
-/// buttons, race and ethnicity, multiple choice.
+/// Data types of `layout_options` that allow only a list's options: drop-down, with a button to add, radio buttons,
+/// race and ethnicity, multiple choice.
 const LIST_TYPES: [i64; 8] = [1, 26, 27, 33, 36, 43, 44, 45];
 
-/// `edit_options` of a field that the form does not send.
+/// The `edit_options` of a field that the form does not submit.
 const HIDDEN: &str = "H";
 
 impl Form {
@@ -56,7 +56,7 @@ impl Form {
 
 impl Field {
     fn new(row: LayoutRow<'_>) -> Self {
-        // The form compares lengths of fields without a list only.
+        // The form limits lengths only of fields without a list.
         let length_max = row.list_id.is_empty().then(|| u64::try_from(row.max_length).ok()).flatten();
         let lists = [row.list_id, row.list_backup_id].into_iter().filter(|list| !list.is_empty());
         let lists = if LIST_TYPES.contains(&row.data_type) && !row.list_id.is_empty() {

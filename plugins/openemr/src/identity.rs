@@ -1,11 +1,11 @@
-//! The uuid by which a patient of ours is found in OpenEMR, whoever wrote the row and whatever answer was lost.
+//! The uuid by which our patient is found in OpenEMR, even after a lost response.
 //!
-//! It is a version 5 UUID, so every host computes the same one from the same patient id, and OpenEMR's unique key over
+//! It is a version 5 UUID, so every host computes the same one from the same patient id. OpenEMR's unique key on
 //! `patient_data.uuid` refuses a second chart. It must never depend on anything that can change.
 
 use uuid::Uuid;
 
-/// The namespace of one system's patient ids: version 5 of the system's name among URLs.
+/// The namespace of one system's patient ids: a version 5 UUID of the system's name in the URL namespace.
 pub(crate) fn namespace(system: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, system.as_bytes())
 }
@@ -15,12 +15,13 @@ pub(crate) fn patient_uuid(namespace: &Uuid, patient_id: &str) -> [u8; 16] {
     *Uuid::new_v5(namespace, patient_id.as_bytes()).as_bytes()
 }
 
-/// The uuid of another record within the namespace. No patient's id has a slash, so no patient has the same.
+/// The uuid of another record within the namespace. It contains a slash, which no patient id does, so it differs from
+/// every patient's.
 pub(crate) fn record_uuid(namespace: &Uuid, aggregate_type: &str, aggregate_id: &str) -> [u8; 16] {
     *Uuid::new_v5(namespace, format!("{aggregate_type}/{aggregate_id}").as_bytes()).as_bytes()
 }
 
-/// The same in 20 characters of one case, where OpenEMR has no uuid: 100 bits of it.
+/// The uuid as 20 characters of one case, for an OpenEMR without uuids. It contains 100 bits of it.
 pub(crate) fn marker(uuid: &[u8; 16]) -> String {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let number = u128::from_be_bytes(*uuid);

@@ -1,5 +1,4 @@
-//! The keys of `patient_data`: those on which safe creation rests, and the index that makes looking for a public id
-//! cheap.
+//! The keys of `patient_data`: those that make creation safe, and the index that makes searching for a public id fast.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +15,17 @@ const SQLITE: &str = "SELECT indexes.name, parts.name, indexes.\"unique\" FROM p
 /// The keys of `patient_data`.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    /// Columns by key, and whether it is unique.
+    /// The columns of each key, and whether it is unique.
     keys: BTreeMap<String, (Vec<String>, bool)>,
-    /// Why they could not be read.
+    /// Why the keys could not be read.
     unread: Option<String>,
 }
 
 impl Keys {
-    /// Reads them; that they may not be read is no error.
+    /// Reads the keys. A missing permission to read them is no error.
     ///
     /// # Errors
-    /// What the database says when it is not there at all.
+    /// The database's error when it is unreachable.
     pub(crate) fn read(db: &impl TargetDb) -> Result<Self, Failure> {
         let sql = if db.dialect() == Dialect::Mysql { MYSQL } else { SQLITE };
         match db.query(sql, &[], 1_000) {
@@ -52,12 +51,12 @@ impl Keys {
         Self { keys, unread: None }
     }
 
-    /// Whether a chart is found by its public id without reading the whole table.
+    /// Whether a public id can be found without scanning the whole table.
     pub(crate) fn pubpid_is_indexed(&self) -> bool {
         self.keys.values().any(|(columns, _)| columns.first().is_some_and(|column| column == "pubpid"))
     }
 
-    /// A warning for each key that is missing, or one that the keys could not be read.
+    /// A warning for each missing key, or one if the keys could not be read.
     pub(crate) fn findings(&self, has_uuid: bool) -> Vec<Finding> {
         if let Some(why) = &self.unread {
             return vec![warning(why.clone())];

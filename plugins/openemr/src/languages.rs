@@ -1,7 +1,7 @@
-//! From a BCP 47 language tag to the option id that OpenEMR's list `language` has for it.
+//! Maps a BCP 47 language tag to the option id in OpenEMR's list `language`.
 //!
-//! Facts only: ISO 639 codes against the ids that OpenEMR installs. Whether the target's list really has the id is
-//! asked in `options.rs`.
+//! It contains only ISO 639 codes and the ids that OpenEMR installs. `options.rs` checks whether the target's list has
+//! the id.
 
 /// The option id for a tag, by its primary language: `ko`, `ko-KR` and `kor` are all `korean`.
 pub(crate) fn option_id(tag: &str) -> Option<&'static str> {
@@ -10,7 +10,7 @@ pub(crate) fn option_id(tag: &str) -> Option<&'static str> {
     LANGUAGES.binary_search_by(|(language, _)| (*language).cmp(code)).ok().map(|index| LANGUAGES[index].1)
 }
 
-/// Codes that mean the same as a two-letter one: three-letter codes in wide use, withdrawn codes, members of a group.
+/// Other codes for a two-letter one: common three-letter codes, withdrawn codes, members of a group.
 #[rustfmt::skip]
 const OTHER_CODES: [(&str, &str); 31] = [
     ("ara", "ar"), ("ces", "cs"), ("cmn", "zh"), ("deu", "de"), ("eng", "en"), ("fas", "fa"), ("fil", "tl"),

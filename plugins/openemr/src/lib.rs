@@ -1,8 +1,8 @@
-//! The OpenEMR adapter: carries patients and their clinical records into any OpenEMR from 5.0.2 to 8.2.
+//! The OpenEMR adapter: delivers patients and their clinical records to any OpenEMR from 5.0.2 to 8.2.
 //!
-//! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `deliver.rs`,
-//! which know neither and so run natively in tests. The adapter must never write a table that `grants.toml` does not
-//! name, write over a column that is not in `columns.rs`, `merged.rs` or `records/kinds.rs`, delete a row, or put a
+//! This file connects the adapter to its host: settings and log lines. `check.rs` and `deliver.rs` do the work; they
+//! depend on neither, so they run natively in tests. The adapter must never write a table that `grants.toml` does not
+//! list or a column that is not in `columns.rs`, `merged.rs` or `records/kinds.rs`. It must never delete a row or put a
 //! patient's value into a message. Read next: `deliver.rs`.
 
 mod apply;
@@ -77,7 +77,7 @@ impl DatabaseAdapter for OpenEmr {
     }
 }
 
-/// Patients, the kinds of records, and what is skipped so that nobody misses it.
+/// Patients, the kinds of records, and types that are always skipped with a reason.
 fn supported() -> Vec<AggregateSupport> {
     let records = Kind::ALL.map(|kind| AggregateSupport {
         schema: schema_id(kind.aggregate_type()).map(str::to_owned),

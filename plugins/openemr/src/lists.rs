@@ -1,24 +1,23 @@
-//! OpenEMR's lists (`list_options`): which options there are, and which one a word or a code means.
+//! OpenEMR's lists (`list_options`): their options, and the option that a text or a code means.
 //!
-//! `patient_data` holds option ids, never titles. It never makes an option up: what a list does not have, it does not
-//! find.
+//! `patient_data` holds option ids, never titles. An option that the list does not have is never made up.
 
 use serde::{Deserialize, Serialize};
 
 /// One option of a list.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct ListOption {
-    /// What `patient_data` holds, as spelled there.
+    /// The id, as in `patient_data`.
     pub(crate) id: String,
-    /// What people see.
+    /// The text for display.
     pub(crate) title: String,
     /// Codes of code systems (`2028-9`), without the system's name.
     pub(crate) codes: Vec<String>,
 }
 
 impl ListOption {
-    /// From a row of `list_options`. `codes` is like `CDCREC:2028-9;SNOMED:1`; older versions have the code alone in
-    /// `notes`.
+    /// Builds an option from a row of `list_options`. `codes` is for example `CDCREC:2028-9;SNOMED:1`; older versions
+    /// have only the code, in `notes`.
     pub(crate) fn new(id: &str, title: &str, codes: &[&str]) -> Self {
         let codes = codes.iter().flat_map(|text| text.split(';')).map(|code| {
             let code = code.trim();
@@ -32,14 +31,14 @@ impl ListOption {
     }
 }
 
-/// Notes may be any text; only what looks like a code is one.
+/// Whether a text looks like a code: notes may be any text.
 fn is_code(text: &str) -> bool {
     (2..=32).contains(&text.len())
         && text.contains(|character: char| character.is_ascii_digit())
         && text.chars().all(|character| character.is_ascii_alphanumeric() || "-.".contains(character))
 }
 
-/// The id of the option that a text means: an id as it is, an id or a title in any case, or a code.
+/// The id of the option that a text means: by its exact id, by id or title in any case, or by a code.
 pub(crate) fn find<'a>(options: &'a [ListOption], text: &str) -> Option<&'a str> {
     let exact = options.iter().find(|option| option.id == text);
     let by_id = || options.iter().find(|option| option.id.eq_ignore_ascii_case(text));
@@ -56,7 +55,7 @@ fn same_words(one: &str, other: &str) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    /// Options whose titles are their ids and that have no codes.
+    /// Options with these ids as titles, without codes.
     pub(crate) fn ids(ids: &[&str]) -> Vec<ListOption> {
         ids.iter().map(|id| ListOption::new(id, id, &[])).collect()
     }

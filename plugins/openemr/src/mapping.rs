@@ -1,7 +1,7 @@
-//! From a patient to the values of OpenEMR's columns. Pure: the same patient, schema and settings give the same record.
+//! Maps a patient to OpenEMR's columns. Pure: the same patient, schema and settings give the same record.
 //!
-//! It must never cut a value to make it fit: what does not fit is refused, left out with a word in the log, or written
-//! as it is; see `unfit.rs`. Read next: `options.rs` for coded fields.
+//! A value is never cut. One that does not fit is refused, left out with a line in the log, or written anyway; see
+//! `unfit.rs`. Read next: `options.rs` for coded fields.
 
 use adapter_sdk::Failure;
 use adapter_sdk::patient::Patient;
@@ -13,13 +13,13 @@ use crate::schema::Schema;
 use crate::settings::{NameScript, PublicId, Settings};
 use crate::unfit::{Kind, Unfit, policy};
 
-/// What this OpenEMR shall hold for a patient, in the order of `schema.own_columns()`.
+/// The wanted values for a patient, in the order of `schema.own_columns()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapped {
     pub(crate) record: Record,
-    /// What an unchanged save of OpenEMR's form would make of it.
+    /// The record after an unchanged save of OpenEMR's form.
     pub(crate) after_form: Record,
-    /// What of the patient is not in the record.
+    /// The values of the patient that are not in the record.
     pub(crate) omissions: Vec<Omission>,
 }
 
@@ -27,14 +27,14 @@ pub(crate) struct Mapped {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Omission {
     pub(crate) column: &'static str,
-    /// Names columns, lists and limits, never the value.
+    /// The reason, with columns, lists and limits, but never the value.
     pub(crate) why: String,
 }
 
-/// The values that this OpenEMR shall hold.
+/// Maps a patient to the values for this OpenEMR.
 ///
 /// # Errors
-/// `invalid`, naming the column and never a value: a value that does not fit and that the settings do not leave out.
+/// `invalid`, with the column and never a value, when a value does not fit and the settings do not leave it out.
 pub(crate) fn mapped(
     patient: &Patient,
     schema: &Schema,
@@ -57,7 +57,7 @@ pub(crate) fn mapped(
     Ok(Mapped { record: Record(values), after_form: Record(after_form), omissions })
 }
 
-/// Makes a value one that may be written, or refuses it; says why where something was left out.
+/// Checks that a value may be written. Otherwise refuses it, or leaves it out with a reason.
 fn fitted(
     chosen: &mut Chosen,
     column: &OwnColumn,
@@ -125,7 +125,7 @@ fn value(column: &str, patient: &Patient, schema: &Schema, settings: &Settings) 
     })
 }
 
-/// The value of a column that is no list in any OpenEMR.
+/// The value of a column that never has a list.
 fn plain_value(column: &str, patient: &Patient, schema: &Schema) -> Option<String> {
     match column {
         "mname" => patient.middle_name.clone(),
@@ -144,7 +144,7 @@ fn plain_value(column: &str, patient: &Patient, schema: &Schema) -> Option<Strin
     }
 }
 
-/// Family and given name in the wanted script; both come from the same one.
+/// Family and given name in the wanted script, both in the same one.
 fn names(patient: &Patient, script: NameScript) -> (&str, &str) {
     match (script, &patient.native_family_name, &patient.native_given_name) {
         (NameScript::Native, Some(family), Some(given)) => (family, given),
@@ -152,7 +152,7 @@ fn names(patient: &Patient, script: NameScript) -> (&str, &str) {
     }
 }
 
-/// Before 6.1 there is one column for the street, so both lines go into it.
+/// The street. Before 6.1 there is one column for it, so both lines are joined.
 fn street(patient: &Patient, schema: &Schema) -> Option<String> {
     match (&patient.street, &patient.street_line_2) {
         (Some(first), Some(second)) if schema.column("street_line_2").is_none() => Some(format!("{first}, {second}")),
@@ -172,7 +172,7 @@ pub(crate) mod tests {
     use crate::schema::tests::{full, varchar, version};
     use crate::settings::UnknownOption;
 
-    /// A patient with every field.
+    /// A patient with every field set.
     pub(crate) fn patient() -> Patient {
         let some = |text: &str| Some(text.to_owned());
         Patient {

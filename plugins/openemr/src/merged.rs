@@ -1,10 +1,10 @@
-//! Charts that are merged into another: a note on the chart names the one that is used instead, and the patient portal
-//! is closed for it. Nothing else of the chart is touched.
+//! Charts that are merged into another. A note on the chart names the survivor, and its patient portal is closed.
+//! Nothing else in the chart changes.
 //!
-//! OpenEMR has no column for a chart that is no longer used. Its users see `billing_note` in red on the chart's
-//! summary, and `allow_patient_portal` is what lets a patient log in. The link's fingerprint remembers what that held
-//! before, and the fingerprint of the last state, so that a later state undoes all of it. Lines of the note that others
-//! wrote stay. Read next: `apply.rs`, whose outcomes tell which charts these are.
+//! OpenEMR has no column for an unused chart. Its users see `billing_note` in red on the chart's summary, and
+//! `allow_patient_portal` controls a patient's login. The link's fingerprint contains the earlier value of that column
+//! and the fingerprint of the last state, so that a later state undoes everything. Lines of the note by other authors
+//! stay. Read next: `apply.rs`, whose outcomes show which charts these are.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use crate::failures::{invalid, refused, transient, unsupported};
 use crate::schema::Schema;
 use crate::target_db::TargetDb;
 
-/// How our line of the note begins.
+/// The start of our line in the note.
 const OUR_LINE: &str = "[NeuroNova Sync]";
 const PREFIX: &str = "merged";
 const CLOSED: &str = "NO";
 
-/// What a link remembers of a merged chart.
+/// The content of a merged chart's link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
     /// `allow_patient_portal` before the merge.
@@ -44,18 +44,18 @@ impl Mark {
     }
 }
 
-/// The link without what it remembers of a merge: as the last state left it.
+/// The link as the last state left it, without the mark of a merge.
 pub(crate) fn without_mark(link: &Link) -> Link {
     let last = Mark::of(Some(link)).map(|mark| mark.last).or_else(|| link.fingerprint.clone());
     Link { fingerprint: last.filter(|last| !last.is_empty()), ..link.clone() }
 }
 
-/// Whether a change merges a chart, or is one of a chart that was merged.
+/// Whether a change is a merge, or concerns a chart that was merged.
 pub(crate) fn concerns(change: &Change) -> bool {
     change.operation == Operation::Merge || Mark::of(change.link.as_ref()).is_some()
 }
 
-/// Whether a merge can be carried out.
+/// Checks that a merge can be carried out.
 ///
 /// # Errors
 /// `unsupported` and `invalid`.
@@ -75,7 +75,7 @@ fn survivor(change: &Change) -> Option<i64> {
     change.survivor.as_ref()?.remote_id.as_deref()?.parse().ok()
 }
 
-/// A chart's note and portal.
+/// A chart's note and portal setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Marks {
     note: Option<String>,
@@ -83,21 +83,21 @@ struct Marks {
 }
 
 impl Marks {
-    /// Of a merged chart.
+    /// The values for a merged chart.
     fn merged(&self, survivor: i64) -> Self {
         let ours = format!("{OUR_LINE} Merged into the chart with pid {survivor}: use that one");
         let lines = self.others().chain([ours.as_str()]).collect::<Vec<_>>().join("\n");
         Self { note: Some(lines), portal: CLOSED.to_owned() }
     }
 
-    /// Of a chart whose merge is undone. A portal that somebody opened meanwhile stays open.
+    /// The values after a merge is undone. A portal that a user opened meanwhile stays open.
     fn undone(&self, mark: &Mark) -> Self {
         let lines = self.others().collect::<Vec<_>>().join("\n");
         let portal = if self.portal == CLOSED { mark.portal.clone() } else { self.portal.clone() };
         Self { note: Some(lines).filter(|lines| !lines.is_empty()), portal }
     }
 
-    /// The lines of others, blank ones too.
+    /// The note's lines of other authors, including blank ones.
     fn others(&self) -> impl Iterator<Item = &str> {
         let notes = self.note.iter().filter(|note| !note.is_empty());
         notes.flat_map(|note| note.split('\n')).filter(|line| !line.starts_with(OUR_LINE))
@@ -108,8 +108,7 @@ impl Marks {
     }
 }
 
-/// Marks the charts of merges that were found, and takes the marks from those whose merge is undone. `changes` have
-/// their links as the host gave them.
+/// Marks the found charts of merges, and removes the marks of undone merges. `changes` have the host's original links.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
@@ -128,7 +127,7 @@ pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outc
         let (change, Some(now)) = (changes[at], found.get(&pid)) else { continue };
         let mark = Mark::of(change.link.as_ref());
         if let (Operation::Delete, Outcome::Applied(receipt)) = (change.operation, &mut outcomes[at]) {
-            // The chart stays as it is.
+            // The chart stays unchanged.
             receipt.fingerprint = mark.map(|mark| mark.to_text());
             continue;
         }
@@ -154,10 +153,10 @@ pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outc
     write(db, &written)
 }
 
-/// Judges what was observed of merged charts: `found` is of the subjects without their marks.
+/// Corrects the observations of merged charts: `found` was determined with links without marks.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn judge(db: &impl TargetDb, subjects: &[&Subject], found: &mut [Observation]) -> Result<(), Failure> {
     let marked = subjects.iter().filter(|subject| Mark::of(Some(&subject.link)).is_some());
     let pids: Vec<i64> = marked.filter_map(|subject| subject.link.remote_id.parse().ok()).collect();
@@ -165,7 +164,7 @@ pub(crate) fn judge(db: &impl TargetDb, subjects: &[&Subject], found: &mut [Obse
     for (subject, found) in subjects.iter().zip(found) {
         let (Some(mark), Observation::Present(current)) = (Mark::of(Some(&subject.link)), found) else { continue };
         let chart = subject.link.remote_id.parse().ok().and_then(|pid: i64| charts.get(&pid));
-        // A chart without the note is no merged one to OpenEMR's users, whatever it holds.
+        // Without the note, OpenEMR's users do not see that a chart is merged, so the observation reports an edit.
         if chart.is_some_and(Marks::is_merged) && current.fingerprint == mark.last {
             current.fingerprint = mark.to_text();
         }
@@ -215,7 +214,7 @@ fn write(db: &impl TargetDb, charts: &BTreeMap<i64, Marks>) -> Result<(), Failur
     Ok(())
 }
 
-/// As `Statements::update` writes the own columns.
+/// The statement for note and portal, in the form of `Statements::update`.
 fn update(dialect: Dialect, count: usize) -> String {
     if dialect == Dialect::Sqlite {
         return format!(

@@ -1,9 +1,9 @@
-//! Charts that are not ours and have a new patient's id as their public id: a user entered the patient by hand, or
-//! before this adapter.
+//! Finds charts that are not ours but have a new patient's id as their public id: a user entered the patient by hand,
+//! or before this adapter was used.
 //!
-//! The uuid is the key, so the adapter itself duplicates nothing; but two charts of one person would still be harmful.
-//! A chart with the same name and birth date is a conflict unless the operator said otherwise; another person's is only
-//! noted. Where `pubpid` has no index, a large table is not searched.
+//! The uuid is the key, so the adapter itself creates no duplicate, but a second chart of one person would still be
+//! harmful. A chart with the same name and birth date is a conflict, unless the operator configured otherwise. A chart
+//! of another person is only logged. Without an index on `pubpid`, a large table is not searched.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::person::Person;
 use crate::statements::Statements;
 use crate::target_db::TargetDb;
 
-/// Without an index on `pubpid`, tables whose highest pid is beyond this are not searched: a scan for each batch of new
+/// Without an index on `pubpid`, tables with a higher pid than this are not searched: a scan for each batch of new
 /// patients would cost more than a twentieth of the batch.
 pub(crate) const SCANNED_PIDS_MAX: i64 = 5_000;
 
@@ -28,10 +28,11 @@ pub(crate) struct Namesake {
     pub(crate) is_same_person: bool,
 }
 
-/// By patient id. On 5.x there are none: there the public id is the key, and such a chart was found before.
+/// Finds such charts by patient id. On 5.x there are none: the public id is the key there, so the search has found the
+/// chart already.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn find(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -43,7 +44,7 @@ pub(crate) fn find(
     }
     let parameters: Vec<Value> = queries.iter().map(|one| Value::from(one.patient_id)).collect();
     let sql = statements.people_by_pubpid(queries.len());
-    // The column's collation may find more than we look for, and any number of charts may carry one id.
+    // The column's collation may match more rows than wanted, and any number of charts may have one id.
     let rows_max = u32::try_from(queries.len() * 4 + 1_000).unwrap_or(u32::MAX);
     let found = db.query(&sql, &parameters, rows_max).map_err(|error| error.during("read patient_data"))?;
     for row in &found.rows {
@@ -64,7 +65,7 @@ pub(crate) fn find(
     Ok(namesakes)
 }
 
-/// The patient seems to have a chart already.
+/// The conflict for a patient who seems to have a chart already.
 pub(crate) fn conflict_with(pid: i64) -> Failure {
     conflict(format!(
         "the chart with pid {pid} has this patient's id as its public id (pubpid), name and birth date, but was not made by us: take it \

@@ -1,33 +1,34 @@
-//! Log lines for the operator: they name ids, columns and limits, and no value of a patient.
+//! Log lines for the operator. They contain ids, columns and limits, and no value of a patient.
 //!
-//! A note that concerns many patients is one line, so that a first load does not fill the log.
+//! A note about many patients is one line, so that a first load does not fill the log.
 
 use std::collections::BTreeMap;
 
 use crate::mapping::Omission;
 use crate::namesakes::Namesake;
 
-/// The most patients that one line names; it counts the rest.
+/// The maximum number of patient ids in one line; the others are counted.
 const NAMED_MAX: usize = 5;
 
-/// The most lines about single patients; the host aborts an adapter that logs too much.
+/// The maximum number of lines about single patients; the host aborts an adapter that logs too much.
 const LINES_MAX: usize = 200;
 
 /// The lines of one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     lines: Vec<String>,
-    /// What was left out, by the plural of the aggregates that it concerns.
+    /// The values left out, by the plural name of the aggregates.
     omissions: BTreeMap<(&'static str, Omission), Vec<String>>,
 }
 
 impl Notes {
-    /// What others wrote was written over: `aggregate` is type and id, `record` what OpenEMR's users know it by.
+    /// Notes that edits of others were overwritten. `aggregate` is type and id, `record` is OpenEMR's name for the
+    /// record.
     pub(crate) fn overwritten(&mut self, aggregate: &str, record: &str, change_id: i64) {
         self.lines.push(format!("wrote over an edit made in OpenEMR: {aggregate}, {record}, change {change_id}"));
     }
 
-    /// A patient was created beside a chart with the same public id.
+    /// Notes that a patient was created although another chart has the same public id.
     pub(crate) fn beside(&mut self, patient_id: &str, namesake: &Namesake) {
         let pid = namesake.pid;
         let person = if namesake.is_same_person { "with the same name and birth date" } else { "of another person" };
@@ -37,7 +38,7 @@ impl Notes {
         ));
     }
 
-    /// Columns were left empty.
+    /// Notes that columns were left empty.
     pub(crate) fn omitted(&mut self, of: &'static str, aggregate_id: &str, omissions: &[Omission]) {
         for omission in omissions {
             self.omissions.entry((of, omission.clone())).or_default().push(aggregate_id.to_owned());

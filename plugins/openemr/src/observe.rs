@@ -1,7 +1,7 @@
-//! Reads what OpenEMR holds now for our patients, in a constant number of statements.
+//! Reads OpenEMR's current data of our patients, with a constant number of statements.
 //!
-//! A chart is found as a delivery would find it (`charts.rs`), and its fingerprint is the link's where the link stands
-//! for what it holds. A second chart of the same patient cannot carry our uuid: its key is unique.
+//! A chart is found in the same way as for a delivery (`charts.rs`). The observation has the link's fingerprint if that
+//! matches the chart. A second chart of the patient cannot have our uuid, because the key is unique.
 
 use adapter_sdk::{Current, Failure, Observation, Subject};
 
@@ -14,10 +14,10 @@ use crate::settings::Settings;
 use crate::statements::Statements;
 use crate::target_db::TargetDb;
 
-/// One observation for each patient, in their order.
+/// One observation for each patient, in order.
 ///
 /// # Errors
-/// A failure for all of them.
+/// A failure of the whole call.
 pub(crate) fn observe(
     db: &impl TargetDb,
     settings: &Settings,
@@ -38,7 +38,7 @@ pub(crate) fn observe(
         })
         .collect();
     let found = charts::find(db, &statements, &queries, false)?;
-    // Whether the chart of an absent patient's link is somebody else's.
+    // The linked chart of a patient who was not found may belong to another person.
     let absent = subjects.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Absent));
     let pids: Vec<i64> = absent.filter_map(|(subject, _)| subject.link.remote_id.parse().ok()).collect();
     let others = relinked::uuids(db, &statements, &pids)?;
@@ -70,7 +70,7 @@ fn query(subject: &Subject, uuid: [u8; 16]) -> ChartQuery<'_> {
     }
 }
 
-/// A record that is there; its fingerprint is the link's where that stands for what it holds.
+/// The observation of an existing record. It has the link's fingerprint if that matches the record.
 pub(crate) fn present(
     subject: &Subject,
     record: &Record,
@@ -78,7 +78,7 @@ pub(crate) fn present(
     fingerprints: &Fingerprints,
 ) -> Observation {
     let last = subject.link.fingerprint.as_deref().unwrap_or_default();
-    // An operator's decision to keep what the record held stands for that.
+    // After an operator kept the record's content, the fingerprint to compare is that of the kept content.
     let held = last.strip_prefix("kept:").and_then(|kept| kept.split_once(':')).map_or(last, |(_, held)| held);
     let is_last = fingerprints.stands_for(held, record) == Some(true);
     let fingerprint = if is_last { last.to_owned() } else { fingerprints.of(record) };

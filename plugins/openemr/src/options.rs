@@ -1,8 +1,8 @@
-//! Maps fields to options of OpenEMR's lists. It never writes an id that a list lacks as if it were an option.
+//! Maps fields to options of OpenEMR's lists. It never treats an id that a list lacks as an option.
 //!
-//! Each field gives two values: what would be written, and what OpenEMR's form offers of it (the same, less, or
-//! nothing). What becomes of the difference is decided in `mapping.rs`. A list that is not known offers everything.
-//! Gender has a rule of its own, because OpenEMR has a word for not knowing.
+//! Each field has two values: the one that would be written, and the part of it that OpenEMR's form offers.
+//! `mapping.rs` handles a difference. A list that is not known offers everything. Gender has its own rule, because
+//! OpenEMR has an option for an unknown gender.
 
 use adapter_sdk::Failure;
 use adapter_sdk::patient::{Gender, MaritalStatus, omb};
@@ -12,7 +12,7 @@ use crate::failures::invalid;
 use crate::languages;
 use crate::schema::{Listed, Schema};
 
-/// The lists that this adapter compares with, where the form names no others.
+/// The lists that this adapter uses by default, if the form names no others.
 pub(crate) const LISTS: [&str; 7] = ["sex", "marital", "language", "race", "ethnicity", "country", "state"];
 
 /// The columns whose values are codes, and their lists.
@@ -22,9 +22,9 @@ pub(crate) const CODED: [(&str, &str); 4] =
 /// A field's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chosen {
-    /// What would be written.
+    /// The value that would be written.
     pub(crate) value: Option<String>,
-    /// What of it OpenEMR's form offers.
+    /// The part of it that OpenEMR's form offers.
     pub(crate) offered: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl Chosen {
     }
 }
 
-/// `sex`: OpenEMR's `UNK` stands for other and unknown; 5.x has none, there the field stays empty.
+/// `sex`: OpenEMR's `UNK` stands for other and unknown. 5.x lacks it, and the field stays empty.
 pub(crate) fn sex(schema: &Schema, gender: Gender) -> Result<Option<String>, Failure> {
     match gender {
         Gender::Male => required_sex(schema, "Male"),
@@ -98,8 +98,8 @@ pub(crate) fn language(schema: &Schema, tag: Option<&str>) -> Chosen {
     }
 }
 
-/// `race` or `ethnicity` (the column and its list have one name): option ids, titles, or codes of the OMB's categories,
-/// several joined by `|`.
+/// `race` or `ethnicity` (the column and its list have the same name): option ids, titles, or codes of the OMB's
+/// categories. Several are joined by `|`.
 pub(crate) fn categories(schema: &Schema, column: &str, text: Option<&str>) -> Chosen {
     let parts = text.unwrap_or_default().split('|').map(str::trim).filter(|part| !part.is_empty());
     let chosen: Vec<Chosen> = parts.map(|part| category(schema, column, part)).collect();
@@ -119,10 +119,10 @@ fn category(schema: &Schema, column: &str, part: &str) -> Chosen {
 
 /// A category of the US Office of Management and Budget.
 pub(crate) struct Category {
-    /// The column, and the list of that name.
+    /// The column, which is also the list's name.
     pub(crate) column: &'static str,
     pub(crate) code: &'static str,
-    /// The option id that OpenEMR installs for it.
+    /// The option id that OpenEMR installs.
     pub(crate) option: &'static str,
 }
 
@@ -130,7 +130,7 @@ const fn category_of(column: &'static str, code: &'static str, option: &'static 
     Category { column, code, option }
 }
 
-/// The categories that US Core has and OpenEMR installs.
+/// The categories that US Core contains and OpenEMR installs.
 pub(crate) const CATEGORIES: [Category; 9] = [
     category_of("race", "1002-5", "amer_ind_or_alaska_native"),
     category_of("race", "2028-9", "Asian"),
@@ -143,8 +143,8 @@ pub(crate) const CATEGORIES: [Category; 9] = [
     category_of("ethnicity", "ASKU", "decline_to_specify"),
 ];
 
-/// The option id of a category, by any of its names or by its code, with or without the code's system: lists of older
-/// versions hold neither.
+/// The option id of a category, by any of its names or by its code, with or without the code's system: older lists
+/// contain neither.
 fn omb_option(column: &str, part: &str) -> Option<&'static str> {
     let code = part.rsplit(':').next().unwrap_or(part);
     let known = match column {
@@ -155,7 +155,7 @@ fn omb_option(column: &str, part: &str) -> Option<&'static str> {
     CATEGORIES.iter().find(|category| category.column == column && category.code == known.code).map(|it| it.option)
 }
 
-/// A field of free text, which OpenEMR's form may offer as a list: the list's spelling where it has the text.
+/// A field of free text, for which OpenEMR's form may offer a list. Uses the list's spelling of the text if it has one.
 pub(crate) fn free_text(schema: &Schema, column: &str, list: Option<&str>, text: Option<&str>) -> Chosen {
     let Some(text) = text else { return Chosen::default() };
     if !schema.form_lists(column).is_empty() {
@@ -167,7 +167,7 @@ pub(crate) fn free_text(schema: &Schema, column: &str, list: Option<&str>, text:
     }
 }
 
-/// `country_code`: OpenEMR's own list names the United States by three letters.
+/// `country_code`. OpenEMR's own list has a three-letter code for the United States.
 pub(crate) fn country(schema: &Schema, code: Option<&str>) -> Chosen {
     let other_spelling = match code {
         Some("US") => Some("USA"),
@@ -183,7 +183,7 @@ pub(crate) fn country(schema: &Schema, code: Option<&str>) -> Chosen {
     }
 }
 
-/// Says that the lists of a column lack a value, without the value.
+/// A message that the lists of a column lack a value, without the value.
 pub(crate) fn not_listed(schema: &Schema, column: &str, list: &str) -> String {
     let lists = schema.form_lists(column);
     let names = if lists.is_empty() { list.to_owned() } else { lists.join("`, `") };
@@ -206,7 +206,7 @@ mod tests {
         schema
     }
 
-    /// A form that offers this list for this column.
+    /// A schema whose form offers this list for this column.
     fn offering(mut schema: Schema, column: &str, list: &str) -> Schema {
         let field = Field { lists: vec![list.to_owned()], ..Field::default() };
         schema.form = Some(Form([(column.to_owned(), field)].into()));

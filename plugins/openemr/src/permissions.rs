@@ -12,10 +12,10 @@ use crate::settings::Settings;
 use crate::statements::{HIGHEST_PID, Statements};
 use crate::target_db::TargetDb;
 
-/// Tries them.
+/// Runs all of them.
 ///
 /// # Errors
-/// `misconfigured` with what is missing, or what the database says when it is not there.
+/// `misconfigured` with what is missing, or the database's error when it is unreachable.
 pub(crate) fn try_all(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
     let columns = schema.own_columns();
     let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
@@ -32,7 +32,7 @@ pub(crate) fn try_all(db: &impl TargetDb, schema: &Schema, settings: &Settings) 
     Ok(Finding { level: FindingLevel::Ok, message: "the database user may read, insert and update".to_owned() })
 }
 
-/// No chart has a uuid of zeros or a negative pid.
+/// Reads that match nothing: no chart has a uuid of zeros or a negative pid.
 fn reads(statements: &Statements<'_>) -> Vec<(&'static str, String, Vec<Value>)> {
     let nobody = || Value::Bytes(vec![0; 16]);
     let mut reads = vec![("read patient_data", HIGHEST_PID.to_owned(), Vec::new())];

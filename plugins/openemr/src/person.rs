@@ -1,8 +1,8 @@
-//! Name and birth date of a chart: the proof that a chart which merely carries our patient id is the patient's.
+//! Name and birth date of a chart. They prove that a chart with our patient id is really the patient's.
 
 use crate::columns::{OwnColumn, Record};
 
-/// A name and a birth date, for comparison alone: it is never shown.
+/// A name and a birth date. They are only compared, never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Person([String; 3]);
 
@@ -12,11 +12,11 @@ impl std::fmt::Debug for Person {
     }
 }
 
-/// The columns that tell who it is.
+/// The columns that identify a person.
 pub(crate) const COLUMNS: [&str; 3] = ["lname", "fname", "DOB"];
 
 impl Person {
-    /// From values in the order of [`COLUMNS`]; `None` where one is missing, since nothing then proves anything.
+    /// Builds it from values in the order of [`COLUMNS`]; `None` if one is missing, because the rest proves nothing.
     pub(crate) fn new(values: [Option<&str>; 3]) -> Option<Self> {
         let [family, given, birth_date] = values.map(|value| value.map(plain).filter(|text| !text.is_empty()));
         Some(Self([family?, given?, birth_date?]))
@@ -31,7 +31,7 @@ impl Person {
     }
 }
 
-/// Without regard to case and spaces, as people type names.
+/// Removes case and spaces, which differ when people type names.
 fn plain(text: &str) -> String {
     text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
 //! Plans and decides each change. Pure functions: the results of queries are arguments.
 //!
-//! Planning determines what a change requires; deciding applies that to the existing chart. Everything that is refused
-//! is refused here, before the first write. Read next: `apply.rs`, which carries it out.
+//! Planning determines what a change requires; deciding compares that with the existing chart. Every refusal happens
+//! here, before the first write. Read next: `apply.rs`, which executes the steps.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +20,15 @@ use crate::{identity, mapping, merged};
 /// What a change requires, before any query.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// The chart shall hold this.
+    /// The chart must have these values.
     Hold { uuid: [u8; 16], mapped: Mapped },
-    /// The own columns stay as they are, and only the chart's pid is wanted.
+    /// Our columns stay unchanged, and only the chart's pid is needed.
     Keep { uuid: [u8; 16] },
     /// Nothing needs to be looked up.
     Done(Outcome),
 }
 
-/// Plans each change by itself; the plans are in the order of `changes`.
+/// Plans each change separately. The plans are in the order of `changes`.
 pub(crate) fn plan(changes: &[&Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
     let namespace = identity::namespace(&settings.system);
     let mut seen = BTreeSet::new();
@@ -79,21 +79,21 @@ pub(crate) enum Step {
     Create,
     Write {
         chart: Chart,
-        /// Whether others' content goes.
+        /// Whether it overwrites an edit of others.
         edited: bool,
     },
-    /// It holds the wanted state already.
+    /// The chart has the wanted state already.
     Leave {
         chart: Chart,
     },
-    /// An operator decided that it stays as it is, and nothing has changed since.
+    /// An operator decided to keep its content, and it has not changed since.
     LeaveKept {
         chart: Chart,
     },
     Refuse(Failure),
 }
 
-/// Decides about one chart.
+/// Decides the step for one chart.
 pub(crate) fn decide(
     found: Found,
     link: Option<&Link>,

@@ -1,8 +1,8 @@
-//! Decides on OpenEMR 5.x whose chart it is. The only key there is `pubpid`, which OpenEMR fills with its own pid and
-//! users may edit.
+//! Decides on OpenEMR 5.x which patient a chart belongs to. The only key there is `pubpid`, which OpenEMR fills with
+//! its own pid and users may edit.
 //!
-//! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link
-//! already says so. A public id alone is never a reason to overwrite a chart. Pure; read next: `charts.rs`.
+//! A chart with our patient id as its public id is the patient's only if name and birth date match, or if the link
+//! already points to it. A public id alone is never a reason to overwrite a chart. Pure; read next: `charts.rs`.
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,12 +12,12 @@ use crate::failures::conflict;
 
 const PREFIX: &str = "pubpid:";
 
-/// What a receipt remembers of a chart that an operator named and that carries another public id than ours.
+/// The `remote_version` for a chart that an operator linked and that has another public id than ours.
 fn remembered(pubpid: &[u8]) -> String {
     format!("{PREFIX}{}", hexadecimal(&Sha256::digest(pubpid)[..8]))
 }
 
-/// The chart of a patient who has none linked, among those that carry the patient's id.
+/// The chart of an unlinked patient, among those with the patient's id.
 pub(crate) fn unlinked(one: &ChartQuery<'_>, rows: &[&Row]) -> Found {
     let agreeing: Vec<&&Row> = rows.iter().filter(|row| one.is_about(row)).collect();
     match (rows, agreeing.as_slice()) {
@@ -36,17 +36,17 @@ pub(crate) fn unlinked(one: &ChartQuery<'_>, rows: &[&Row]) -> Found {
     }
 }
 
-/// The chart of a patient who has one linked, which is the one with that pid if any.
+/// The chart of a linked patient: the one with the linked pid, if any.
 pub(crate) fn linked(one: &ChartQuery<'_>, row: Option<&&Row>, fingerprints: &Fingerprints) -> Found {
     let Some(row) = row else { return Found::Absent };
     let pid = row.chart.pid;
     let remembered = remembered(&row.key);
     let with_own_pubpid = || Found::Chart(Chart { own_version: Some(remembered.clone()), ..row.chart.clone() });
     if row.key == one.patient_id.as_bytes() {
-        // OpenEMR gives a pid of a deleted chart out again, and fills the public id with it.
+        // OpenEMR may reuse the pid of a deleted chart, and fills the public id with it.
         let is_last_state =
             || one.last_state.and_then(|last| fingerprints.stands_for(last, &row.chart.record)) == Some(true);
-        // So the key says nothing here, whoever named the chart: name and birth date do.
+        // So a matching public id proves nothing here, even for an operator's link; name and birth date decide.
         let may_be_by_chance = one.patient_id == pid.to_string();
         if may_be_by_chance && !one.is_about(row) && !is_last_state() {
             return doubtful(

@@ -1,9 +1,9 @@
-//! Charts that an operator named: a link that carries a pid alone, or the uuid that such a chart turned out to have.
+//! Charts that an operator linked. The link has only a pid, or later the chart's own uuid.
 //!
-//! A chart of ours has the uuid that `identity.rs` computes. When OpenEMR's users merge it into another one, the chart
-//! that is left has a uuid of its own; after `host conflicts resolve --keep relink` the link names that chart's pid and
-//! nothing else. Its uuid is looked up once and travels in the receipt's `remote_version` from then on. A uuid in
-//! `patient_data` is never changed: others know the chart by it.
+//! A chart of ours has the uuid that `identity.rs` computes. When OpenEMR's users merge it into another one, the
+//! remaining chart has a different uuid. After `host conflicts resolve --keep relink` the link has only that chart's
+//! pid. The chart's uuid is looked up once, and from then on stored in the receipt's `remote_version`. A uuid in
+//! `patient_data` is never changed, because other programs refer to it.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::target_db::TargetDb;
 
 const PREFIX: &str = "uuid:";
 
-/// What is written into a receipt of a chart with a uuid of its own.
+/// The `remote_version` for a chart with its own uuid.
 pub(crate) fn remote_version(uuid: &[u8; 16]) -> String {
     format!("{PREFIX}{}", hexadecimal(uuid))
 }
 
-/// The uuid of its own that a link carries, if it does.
+/// The chart's own uuid in a link, if any.
 pub(crate) fn uuid_of(link: &Link) -> Option<[u8; 16]> {
     let digits = link.remote_version.as_deref()?.strip_prefix(PREFIX)?;
     let bytes: Option<Vec<u8>> =
@@ -30,8 +30,7 @@ pub(crate) fn uuid_of(link: &Link) -> Option<[u8; 16]> {
     bytes?.try_into().ok()
 }
 
-/// The pid that an operator named: every receipt of this adapter carries a fingerprint, an operator's choice carries
-/// none.
+/// The pid that an operator chose. Every receipt of this adapter has a fingerprint; an operator's link has none.
 pub(crate) fn named_pid(link: &Link) -> Option<i64> {
     if link.fingerprint.is_some() || link.remote_version.is_some() {
         return None;
@@ -39,10 +38,10 @@ pub(crate) fn named_pid(link: &Link) -> Option<i64> {
     link.remote_id.parse().ok()
 }
 
-/// The uuids of charts by pid, in one query; a chart that is not there or has none yet is missing.
+/// The uuids of charts by pid, in one query. A chart that does not exist or has no uuid is missing in the result.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn uuids(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -63,7 +62,7 @@ pub(crate) fn uuids(
     Ok(rows.collect())
 }
 
-/// The operator named a chart that cannot be written.
+/// The conflict when an operator linked a chart that cannot be written.
 pub(crate) fn missing(pid: i64) -> Failure {
     conflict(format!(
         "there is no chart with pid {pid} that has a uuid: relink to another, or open it in OpenEMR first"

@@ -1,7 +1,7 @@
-//! What was learnt of one OpenEMR: its version, the columns it has and what they take, the options of its lists.
+//! The schema of one OpenEMR: its version, its columns with their limits, and the options of its lists.
 //!
-//! This is the `state` that `check` hands out and every `apply` gets back. It never holds a patient's data and never
-//! talks to a database: `detect.rs` fills it.
+//! It is the `state` that `check` returns and every `apply` receives. It never holds a patient's data and never talks
+//! to a database: `detect.rs` fills it.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::columns::{Content, OWN_COLUMNS, OwnColumn};
 use crate::form::Form;
 use crate::lists::{self, ListOption};
 
-/// Raised whenever the serialised form changes its meaning, so that an older state is made anew.
+/// Increased whenever the serialised form changes its meaning, so that an older state is discarded.
 const STATE_FORMAT: u32 = 3;
 
-/// Where `patient_data` cannot lack a column, besides the required ones of [`OWN_COLUMNS`].
+/// The columns that `patient_data` must have, in addition to the required ones of [`OWN_COLUMNS`].
 const REQUIRED_COLUMNS: [&str; 4] = ["pid", "pubpid", "date", "regdate"];
 
-/// One OpenEMR.
+/// The schema of one OpenEMR.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Schema {
     pub(crate) state_format: u32,
@@ -26,17 +26,17 @@ pub(crate) struct Schema {
     pub(crate) patient: BTreeMap<String, Column>,
     /// Columns of `uuid_registry` by lower-case name; empty when there is no such table.
     pub(crate) registry: BTreeMap<String, Column>,
-    /// The tables of the clinical records that are there, each with its columns by lower-case name.
+    /// The existing tables of clinical records, each with its columns by lower-case name.
     pub(crate) records: BTreeMap<String, BTreeMap<String, Column>>,
     /// Why records of a type cannot be written here, by aggregate type; see `records/availability.rs`.
     pub(crate) unavailable: BTreeMap<String, String>,
-    /// Options by list. A list that is not here is not known.
+    /// Options by list. A missing list is unknown.
     pub(crate) options: BTreeMap<String, Vec<ListOption>>,
     /// OpenEMR's demographics form; `None` when it could not be read.
     pub(crate) form: Option<Form>,
-    /// Whether `pubpid` has an index, so that looking for one costs no scan.
+    /// Whether `pubpid` has an index, so that a search needs no scan.
     pub(crate) pubpid_is_indexed: bool,
-    /// Tables that could not be read, with the reason. Only `check` asks for them.
+    /// Tables that could not be read, with the reason. Only `check` uses them.
     #[serde(skip)]
     pub(crate) unread: Vec<String>,
 }
@@ -47,11 +47,11 @@ pub(crate) struct Version {
     pub(crate) major: i64,
     pub(crate) minor: i64,
     pub(crate) patch: i64,
-    /// The number of the patch release on top; 0 for none.
+    /// The number of the patch release; 0 for none.
     pub(crate) real_patch: i64,
     /// For example `-dev`; empty for a release.
     pub(crate) tag: String,
-    /// The database's own version number; 0 when not known.
+    /// The version number of the database schema; 0 when unknown.
     pub(crate) database: i64,
 }
 
@@ -68,7 +68,7 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// What one column takes.
+/// The properties of one column.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Column {
     pub(crate) nullable: bool,
@@ -76,7 +76,7 @@ pub(crate) struct Column {
     pub(crate) has_default: bool,
     pub(crate) characters_max: Option<u64>,
     pub(crate) bytes_max: Option<u64>,
-    /// Digits behind the point, of a number that has such.
+    /// The number of decimals, for a decimal number.
     pub(crate) decimals: Option<u8>,
     pub(crate) charset: Charset,
 }
@@ -92,15 +92,15 @@ pub(crate) enum Charset {
     /// MySQL's `latin1`, which is Windows-1252.
     Latin1,
     Ascii,
-    /// One that this adapter does not know: the database decides.
+    /// Another one: the database decides.
     Other,
 }
 
-/// What Windows-1252 has in place of the control characters of ISO 8859-1.
+/// The characters of Windows-1252 in the place of ISO 8859-1's control characters.
 const WINDOWS_1252_EXTRAS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 
 impl Charset {
-    /// From `CHARACTER_SET_NAME` of `information_schema`.
+    /// Reads `CHARACTER_SET_NAME` of `information_schema`.
     pub(crate) fn named(name: Option<&str>) -> Self {
         match name {
             None | Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "binary") => Self::Any,
@@ -126,24 +126,24 @@ impl Charset {
     }
 }
 
-/// What a list says of a code.
+/// The result of looking up a text in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listed<'a> {
-    /// It has it, spelled like this.
+    /// The list has it, with this spelling.
     As(&'a str),
-    /// It does not have it.
+    /// The list does not have it.
     Not,
-    /// The list itself is not known.
+    /// The list is unknown.
     Unknown,
 }
 
 impl Schema {
-    /// A schema in which nothing was found yet.
+    /// An empty schema.
     pub(crate) fn new() -> Self {
         Self { state_format: STATE_FORMAT, ..Self::default() }
     }
 
-    /// Reads what `to_state` wrote; `None` when it is empty, unreadable or of another format.
+    /// Reads the result of `to_state`; `None` when it is empty, unreadable or of another format.
     pub(crate) fn from_state(state: &[u8]) -> Option<Self> {
         let schema: Self = serde_json::from_slice(state).ok()?;
         (schema.state_format == STATE_FORMAT).then_some(schema)
@@ -168,12 +168,12 @@ impl Schema {
         OWN_COLUMNS.iter().filter(|column| self.column(column.name).is_some()).collect()
     }
 
-    /// The columns that this adapter would write but this OpenEMR does not have.
+    /// The columns that this adapter writes but this OpenEMR lacks.
     pub(crate) fn absent_columns(&self) -> Vec<&'static str> {
         OWN_COLUMNS.iter().map(|column| column.name).filter(|name| self.column(name).is_none()).collect()
     }
 
-    /// What is missing of the minimum without which nothing can be delivered, as `table.column`.
+    /// The missing columns without which nothing can be delivered, as `table.column`.
     pub(crate) fn missing_minimum(&self) -> Vec<String> {
         if self.patient.is_empty() {
             return vec!["patient_data".to_owned()];
@@ -196,7 +196,7 @@ impl Schema {
         missing
     }
 
-    /// Columns of `patient_data` that take no NULL, have no default, and that an INSERT of ours would leave out.
+    /// Columns of `patient_data` without NULL and default that our INSERT would leave out.
     pub(crate) fn demanding_columns(&self) -> Vec<&str> {
         let ours = |name: &str| {
             OWN_COLUMNS.iter().any(|column| column.name.eq_ignore_ascii_case(name))
@@ -210,7 +210,7 @@ impl Schema {
             .collect()
     }
 
-    /// Looks a text up in a list: as an option's id, title or code.
+    /// Looks up a text in a list, as an option's id, title or code.
     pub(crate) fn listed(&self, list: &str, text: &str) -> Listed<'_> {
         match self.options.get(list) {
             None => Listed::Unknown,
@@ -218,7 +218,7 @@ impl Schema {
         }
     }
 
-    /// Looks a text up in the lists that OpenEMR's form offers for a column; `list` where the form does not say.
+    /// Looks up a text in the lists that OpenEMR's form offers for a column; in `list` if the form names none.
     pub(crate) fn offered<'a>(&'a self, column: &str, list: &'a str, text: &str) -> Listed<'a> {
         let lists = self.form_lists(column);
         if lists.is_empty() {
@@ -235,12 +235,12 @@ impl Schema {
         verdict
     }
 
-    /// The lists whose options are all that the form offers for a column; none where it takes any text or is not known.
+    /// The lists that restrict a column in the form; empty if it accepts any text or is unknown.
     pub(crate) fn form_lists(&self, column: &str) -> &[String] {
         self.form.as_ref().and_then(|form| form.field(column)).map_or(&[], |field| &field.lists)
     }
 
-    /// Says how a value is longer than OpenEMR's form takes; `None` when it is not.
+    /// Describes how a value exceeds the limit of OpenEMR's form; `None` when it does not.
     pub(crate) fn too_long_for_form(&self, name: &str, text: &str) -> Option<String> {
         let limit = self.form.as_ref()?.field(name)?.length_max?;
         let (length, unit) =
@@ -253,20 +253,20 @@ impl Schema {
         })
     }
 
-    /// Whether the form is that of 7.0.2 or later: it counts characters, where it counted bytes before, and it empties
-    /// what is no option of a field's list, where it kept that before.
+    /// Whether the form is that of 7.0.2 or later. It counts characters (earlier: bytes), and empties a value that is
+    /// not an option of the field's list (earlier: kept it).
     pub(crate) fn form_is_recent(&self) -> bool {
         self.version.as_ref().is_some_and(|version| (version.major, version.minor, version.patch) >= (7, 0, 2))
     }
 
-    /// Says how a value does not fit its column of `patient_data`; `None` when it does.
+    /// Describes why a value does not fit its column of `patient_data`; `None` when it fits.
     pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
         self.column(name)?.misfit(name, content, text)
     }
 }
 
 impl Column {
-    /// Says how a value does not fit; `None` when it does.
+    /// Describes why a value does not fit; `None` when it fits.
     pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
         if !content.is_text() {
             return None;

@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use crate::unfit::Unfit;
 
-/// OpenEMR's own category for a visit, where nobody chose another.
+/// OpenEMR's default category of a visit.
 const OFFICE_VISIT: i64 = 5;
 
-/// What the operator decided. Unknown keys are refused.
+/// The operator's settings. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were
+    /// The system of the patient ids. It is part of the computed uuid, so it must never change after patients were
     /// delivered.
     pub(crate) system: String,
     /// Which of the patient's names become `fname` and `lname`.
@@ -26,15 +26,15 @@ pub(crate) struct Settings {
     pub(crate) user_id: Option<i64>,
     /// What a deletion does.
     pub(crate) on_delete: OnDelete,
-    /// What becomes of a marital status, language, race or ethnicity that OpenEMR's list does not have.
+    /// How to handle a marital status, language, race or ethnicity that OpenEMR's list lacks.
     pub(crate) unknown_option: UnknownOption,
-    /// What becomes of values that OpenEMR cannot hold or its users could not save, by column; see `unfit.rs`.
+    /// How to handle values that OpenEMR cannot hold or its users could not save, by column; see `unfit.rs`.
     pub(crate) unfit: BTreeMap<String, Unfit>,
-    /// What is done when a chart that is not ours has a new patient's id, name and birth date.
+    /// How to handle another chart with a new patient's id, name and birth date.
     pub(crate) same_patient: SamePatient,
-    /// The OpenEMR user's login name that new clinical records are signed with; empty for none.
+    /// The login name of the OpenEMR user who is recorded as the author of new clinical records; empty for none.
     pub(crate) user_name: String,
-    /// The OpenEMR user whom new encounters and appointments are given to; 0 for nobody.
+    /// The OpenEMR user who is the provider of new encounters and appointments; 0 for none.
     pub(crate) provider_id: i64,
     /// The facility of new encounters and appointments; 0 for none.
     pub(crate) facility_id: i64,
@@ -42,8 +42,8 @@ pub(crate) struct Settings {
     pub(crate) encounter_category: i64,
     /// The calendar category of new appointments.
     pub(crate) appointment_category: i64,
-    /// The clinic's offset from UTC, such as `+09:00`. Without it a moment is written with the clock time that the
-    /// payload gives it.
+    /// The clinic's offset from UTC, such as `+09:00`. Without it, a timestamp is written with the local time in the
+    /// payload.
     pub(crate) utc_offset: Option<Offset>,
 }
 
@@ -98,7 +98,7 @@ impl TryFrom<String> for Offset {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum NameScript {
     Romanised,
-    /// The patient's own script where both names are given in it, else romanised.
+    /// The patient's native script if both names are given in it, otherwise romanised.
     Native,
 }
 
@@ -112,9 +112,9 @@ pub(crate) enum PublicId {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OnDelete {
-    /// The deletion fails as unsupported and says what to do.
+    /// The deletion fails as unsupported, with the fix.
     Refuse,
-    /// The deletion counts as delivered and the chart stays as it is.
+    /// The deletion counts as delivered, and the chart stays unchanged.
     Keep,
 }
 
@@ -128,9 +128,9 @@ pub(crate) enum UnknownOption {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SamePatient {
-    /// A conflict: an operator links the patient to that chart, or tells the two apart in OpenEMR.
+    /// A conflict: an operator links the patient to that chart, or corrects one of the two in OpenEMR.
     Hold,
-    /// A chart of the patient's own is created beside it, with a line in the log.
+    /// Another chart is created for the patient, with a line in the log.
     Create,
 }
 

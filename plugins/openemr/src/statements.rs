@@ -1,8 +1,8 @@
-//! The SQL of this adapter, as text. Pure: what a statement says depends on the schema, the settings and the row count.
+//! The SQL of this adapter, as text. Pure: a statement depends only on the schema, the settings and the row count.
 //!
-//! Every value is a parameter; the text holds only names from `columns.rs`, fixed words and the operator's `user_id`,
-//! an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another patient.
-//! Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
+//! Every value is a parameter. The text contains only names from `columns.rs`, fixed words and the operator's
+//! `user_id`, an integer. It never uses REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite
+//! another patient. Every statement runs on MySQL 5.7, MariaDB 10.2 and SQLite 3.33.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::schema::{Column, Schema};
 /// The highest pid in use, 0 for none.
 pub(crate) const HIGHEST_PID: &str = "SELECT COALESCE(MAX(`pid`), 0) FROM `patient_data`";
 
-/// The name of the lock under which pids are assigned, the same for every host and adapter at this database.
+/// The name of the lock for assigning pids, the same for every host and adapter of this database.
 pub(crate) const PID_LOCK: &str = "openemr.patient_data.pid";
 
-/// Shapes all statements of one batch.
+/// Builds all statements of one batch.
 pub(crate) struct Statements<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) schema: &'a Schema,
@@ -28,14 +28,14 @@ pub(crate) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Charts by uuid: `uuid`, `pid`, then the own columns. `locked` keeps the rows as they are until the transaction
-    /// ends, on a database where readers do not do that anyway.
+    /// Charts by uuid: `uuid`, `pid`, then our columns. With `locked` the rows cannot change until the transaction
+    /// ends, on a database where reading does not ensure that anyway.
     pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
         let names = self.names(&["uuid", "pid"]).join(", ");
         format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
     }
 
-    /// Charts by `pubpid` or `pid`, for 5.x: `pubpid`, `pid`, then the own columns. Either count may be 0.
+    /// Charts by `pubpid` or `pid`, for 5.x: `pubpid`, `pid`, then our columns. Either count may be 0.
     pub(crate) fn charts_by_pubpid(&self, pubpids: usize, pids: usize, locked: bool) -> String {
         let names = self.names(&["pubpid", "pid"]).join(", ");
         let conditions: Vec<String> = [("pubpid", pubpids), ("pid", pids)]
@@ -46,7 +46,7 @@ impl Statements<'_> {
         format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
     }
 
-    /// Charts by `pid` that carry one of as many public ids: `uuid`, `pid`, then the own columns.
+    /// Charts by `pid` that also have one of the same number of public ids: `uuid`, `pid`, then our columns.
     pub(crate) fn charts_by_pid_and_pubpid(&self, count: usize, locked: bool) -> String {
         let (names, list) = (self.names(&["uuid", "pid"]).join(", "), placeholders(count));
         let lock = self.lock(locked);
@@ -73,7 +73,7 @@ impl Statements<'_> {
         if wanted && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" }
     }
 
-    /// Which of these uuids are registered.
+    /// Selects which of these uuids are registered.
     pub(crate) fn registered(count: usize) -> String {
         format!("SELECT `uuid` FROM `uuid_registry` WHERE `uuid` IN ({})", placeholders(count))
     }
@@ -83,12 +83,12 @@ impl Statements<'_> {
         register(&self.schema.registry, "patient_data", "id", count)
     }
 
-    /// What identifies a new chart, in the order of the parameters.
+    /// The key columns of a new chart, in the order of the parameters.
     fn keys(&self) -> &'static [&'static str] {
         if self.schema.has_uuid() { &["uuid", "pid", "pubpid"] } else { &["pid", "pubpid"] }
     }
 
-    /// Parameters of one row of [`Self::create`]: `uuid` where there is one, `pid`, `pubpid`, then the own columns.
+    /// Parameters of one row of [`Self::create`]: `uuid` if there is one, `pid`, `pubpid`, then our columns.
     pub(crate) fn create_parameters(&self) -> usize {
         self.keys().len() + self.columns.len()
     }
@@ -108,12 +108,12 @@ impl Statements<'_> {
         format!("INSERT INTO `patient_data` ({}) VALUES {}", names.join(", "), repeated(&row, ", ", count))
     }
 
-    /// Parameters of one row of [`Self::update`]: the key, then the own columns.
+    /// Parameters of one row of [`Self::update`]: the key, then our columns.
     pub(crate) fn update_parameters(&self) -> usize {
         1 + self.columns.len()
     }
 
-    /// Writes the own columns of existing charts, found by `uuid`, or by `pid` where there is no uuid.
+    /// Updates our columns of existing charts, found by `uuid`, or by `pid` without uuids.
     pub(crate) fn update(&self, count: usize) -> String {
         let key = if self.schema.has_uuid() { "uuid" } else { "pid" };
         if self.dialect == Dialect::Sqlite {
@@ -131,7 +131,8 @@ impl Statements<'_> {
         )
     }
 
-    /// What an update sets: each own column to `source` (given its place and itself), then when and by whom.
+    /// The assignments of an update: each of our columns from `source` (called with its index and itself), then time
+    /// and author.
     fn assignments(&self, table: &str, source: impl Fn(usize, &OwnColumn) -> String) -> String {
         let mut assignments: Vec<String> = self
             .columns
@@ -146,9 +147,9 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// The rows of an update as a derived table, which MySQL 5.7 can only write as a union. The first row names and
-    /// types the columns: a bare `?` or NULL there would let the first patient's values decide how long the others' may
-    /// be.
+    /// The rows of an update as a derived table, which MySQL 5.7 can only express as a union. The first row names and
+    /// types the columns. With a bare `?` or NULL there, the first patient's values would limit the length of all
+    /// others.
     fn rows_for_mysql(&self, count: usize) -> String {
         let key = if self.schema.has_uuid() { "CAST(? AS BINARY(16))" } else { "CAST(? AS SIGNED)" };
         let mut first = vec![format!("SELECT {key} AS row_key")];
@@ -170,34 +171,34 @@ impl Statements<'_> {
         first.join(", ") + &repeated(&another, "", count - 1)
     }
 
-    /// Columns that say who wrote, where the operator said who that is and this OpenEMR has them.
+    /// The columns for the author, if the operator configured one and this OpenEMR has them.
     fn authors<'c>(&self, columns: &[&'c str]) -> Vec<&'c str> {
         let present = |name: &&str| self.user_id.is_some() && self.schema.column(name).is_some();
         columns.iter().copied().filter(present).collect()
     }
 
-    /// Changes nothing, but only runs where the database user may update all columns that an update writes.
+    /// Changes nothing, but fails unless the database user may update all columns of an update.
     pub(crate) fn update_probe(&self) -> String {
         let first = [vec!["date"], self.authors(&["updated_by"])].concat();
         let assignments: Vec<String> = self.names(&first).into_iter().map(|name| format!("{name} = {name}")).collect();
         format!("UPDATE `patient_data` SET {} WHERE 1 = 0", assignments.join(", "))
     }
 
-    /// Changes nothing, but only runs where the database user may insert all columns that creation fills.
+    /// Changes nothing, but fails unless the database user may insert all columns of a creation.
     pub(crate) fn create_probe(&self) -> String {
         let first = [self.keys(), &["date", "regdate"], &self.authors(&["created_by", "updated_by"])].concat();
         let names = self.names(&first).join(", ");
         format!("INSERT INTO `patient_data` ({names}) SELECT {names} FROM `patient_data` WHERE 1 = 0")
     }
 
-    /// Changes nothing, but only runs where the database user may register uuids.
+    /// Changes nothing, but fails unless the database user may register uuids.
     pub(crate) fn register_probe(&self) -> String {
         let there = registry_row(&self.schema.registry, "patient_data", "id");
         let names = there.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join("`, `");
         format!("INSERT INTO `uuid_registry` (`{names}`) SELECT `{names}` FROM `uuid_registry` WHERE 1 = 0")
     }
 
-    /// The named columns and then the own ones, quoted.
+    /// The given columns, then our own ones, quoted.
     fn names(&self, first: &[&str]) -> Vec<String> {
         let own = self.columns.iter().map(|column| column.name);
         first.iter().copied().chain(own).map(|name| format!("`{name}`")).collect()
@@ -211,7 +212,7 @@ pub(crate) fn register(registry: &BTreeMap<String, Column>, table: &str, id: &st
     format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
 }
 
-/// A row of `uuid_registry`: the columns that this version has, and constants beside the uuid.
+/// A row of `uuid_registry`: the columns of this version, with constants for all but the uuid.
 fn registry_row(registry: &BTreeMap<String, Column>, table: &str, id: &str) -> Vec<(&'static str, String)> {
     let constants = [
         ("uuid", "?".to_owned()),

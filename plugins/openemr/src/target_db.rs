@@ -1,11 +1,11 @@
-//! The database as the rest of the adapter sees it: the transaction that the host lends, behind a trait.
+//! The transaction that the host lends, behind a trait.
 //!
-//! The trait is there so that the whole adapter runs natively in tests, against a real database and without a host. It
-//! must never grow a verb that the lent transaction does not have. Read next: `apply.rs`.
+//! The trait lets the whole adapter run natively in tests, with a real database and without a host. It must only have
+//! the operations of the lent transaction. Read next: `apply.rs`.
 
 use adapter_sdk::database::{DatabaseError, Dialect, Execution, Rows, Transaction, Value};
 
-/// The four verbs of a lent transaction.
+/// The four operations of a lent transaction.
 pub(crate) trait TargetDb {
     fn dialect(&self) -> Dialect;
     fn query(&self, sql: &str, parameters: &[Value], rows_max: u32) -> Result<Rows, DatabaseError>;

@@ -1,43 +1,42 @@
-//! What becomes of a value that OpenEMR could not hold, or that its own users could not save.
+//! Handles values that OpenEMR could not hold, or that its own users could not save.
 //!
-//! Two kinds: too long (for the column or for the demographics form), and no option of the field's list.
-//! `[settings.unfit]` decides for each column. Without a word of the operator: a chart is never made that its users
-//! cannot save, a name is never left out or cut, and a patient is not kept from the clinic for the sake of an optional
-//! field.
+//! There are two kinds: too long (for the column or for the demographics form), and not an option of the field's list.
+//! `[settings.unfit]` decides for each column. The defaults follow three rules: a chart is never created that its users
+//! cannot save, a name is never left out or cut, and an optional field never keeps a patient from being delivered.
 
 use serde::Deserialize;
 
 use crate::settings::{Settings, UnknownOption};
 
-/// What the operator may decide about a column.
+/// The operator's choice for a column.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Unfit {
-    /// The patient fails as invalid, naming the column.
+    /// The patient fails as invalid; the message names the column.
     Refuse,
     /// The patient is delivered with this column empty, with a line in the log.
     LeaveEmpty,
-    /// The value is written all the same, where the column can hold it.
+    /// The value is written anyway, if the column can hold it.
     Write,
 }
 
-/// How a value does not fit.
+/// Why a value does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     TooLong,
     NotListed,
 }
 
-/// Without these a chart is not this patient's, so they are never left out.
+/// These columns identify the patient, so they are never left out.
 pub(crate) const IDENTIFYING: [&str; 5] = ["fname", "lname", "DOB", "sex", "pubpid"];
 
-/// Parts of a name: left out, they may make one person look like another.
+/// Parts of a name. Without them, one person may look like another.
 const NAME_PARTS: [&str; 2] = ["mname", "suffix"];
 
-/// Texts that OpenEMR shows also when its list lacks them.
+/// Columns whose text OpenEMR shows even if the list lacks it.
 const SHOWN_UNLISTED: [&str; 3] = ["title", "state", "country_code"];
 
-/// What becomes of a value of this column.
+/// The choice for a value of this column.
 pub(crate) fn policy(settings: &Settings, column: &str, kind: Kind) -> Unfit {
     if let Some((_, policy)) = settings.unfit.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)) {
         return *policy;

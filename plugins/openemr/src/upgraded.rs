@@ -1,10 +1,10 @@
-//! Charts that were linked while OpenEMR had no uuids (5.x): its upgrade gave them uuids of its own choice, so that
-//! ours finds none.
+//! Charts that were linked before OpenEMR had uuids (5.x). Its upgrade assigned other uuids, so a search for ours finds
+//! nothing.
 //!
-//! Such a link carries a pid and nothing else that leads to the chart. The chart with that pid is still the patient's
-//! when it carries the patient's id as its public id and has the patient's name and birth date, or exactly what we
-//! wrote last. Its uuid travels in the receipt from then on (`relinked.rs`). Asked only for linked charts that were not
-//! found: one query for a batch that has any.
+//! Such a link has only a pid. The chart with that pid is still the patient's if it has the patient's id as its public
+//! id, and also either the patient's name and birth date or exactly the state that we wrote last. From then on its uuid
+//! is stored in the receipt (`relinked.rs`). Only linked charts that were not found need this: one query for a batch
+//! that has any.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::target_db::TargetDb;
 /// The charts found, by patient id.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn find(
     db: &impl TargetDb,
     statements: &Statements<'_>,
@@ -46,7 +46,7 @@ pub(crate) fn find(
     let rows = read(db, statements, &sql, &pids.chain(public_ids).collect::<Vec<_>>())?;
     let fingerprints = Fingerprints::new(statements.columns);
     for (pid, one) in lost {
-        // A public id is compared by the column's collation, and by name and birth date or our last state here.
+        // The column's collation compares the public id. Name and birth date, or our last state, are compared here.
         let is_ours = |row: &&Row| {
             let is_last_state = || fingerprints.stands_for(one.last_state.unwrap_or_default(), &row.chart.record);
             row.chart.pid == pid && (one.is_about(row) || is_last_state() == Some(true))

@@ -1,4 +1,4 @@
-//! A day of the calendar, as a payload writes it.
+//! A calendar day, as a payload writes it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,18 +6,18 @@ use std::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 const DAY_MS: i64 = 86_400_000;
-/// The earliest time zone of the earth is 14 hours ahead of UTC.
+/// The earliest time zone on earth is 14 hours ahead of UTC.
 const EARLIEST_ZONE_MS: i64 = 14 * 3_600_000;
 
-/// A day that exists, written `YYYY-MM-DD`. Its text is ordered as the days are, and dereferencing gives that text.
+/// An existing day, written `YYYY-MM-DD`. Texts sort in the order of the days. Dereferencing returns the text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day([u8; 10]);
 
 impl Day {
-    /// The last day that can be written: nothing lies after it.
+    /// The last day that can be represented.
     pub const MAX: Self = Self(*b"9999-12-31");
 
-    /// Reads exactly `YYYY-MM-DD`; `None` for any other form and for days that do not exist.
+    /// Parses exactly `YYYY-MM-DD`; `None` for any other form and for days that do not exist.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
@@ -31,11 +31,11 @@ impl Day {
         exists.then_some(Self(bytes))
     }
 
-    /// The latest day that anyone on earth writes at this moment (milliseconds since 1970-01-01 UTC). With the day in
-    /// UTC, a child born this morning in Seoul would be refused as born in the future.
+    /// The latest date anywhere on earth at this moment (milliseconds since 1970-01-01 UTC). The date in UTC would
+    /// refuse a child born this morning in Seoul as born in the future.
     #[must_use]
     pub fn latest_on_earth(unix_ms: i64) -> Self {
-        // From days since 1970 to the civil calendar: H. Hinnant, "chrono-compatible low-level date algorithms".
+        // Converts days since 1970 to a civil date: H. Hinnant, "chrono-compatible low-level date algorithms".
         let days = unix_ms.saturating_add(EARLIEST_ZONE_MS).div_euclid(DAY_MS) + 719_468;
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -1,10 +1,10 @@
-//! The text of one field of a record, as a payload and a column of text hold it.
+//! The text of a field, as in a payload and in a text column.
 
 use std::borrow::Cow;
 
 use crate::{Day, Gender, MaritalStatus, PatientId};
 
-/// A field's value as text; the same text that its JSON has.
+/// Converts a field's value to the text that its JSON has.
 pub(crate) trait FieldText {
     /// The text.
     fn text(&self) -> Cow<'_, str>;

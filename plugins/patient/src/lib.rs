@@ -1,9 +1,8 @@
-//! The payload of a `patient` change: its fields, its rules, and the codes that several targets know.
+//! The payload of a `patient` change: its fields, its rules, and the codes that several targets share.
 //!
-//! The host (service, import, seed) and every Rust adapter (through the SDK) use this one validation, so that a payload
-//! that another application wrote meets the same rules as the host's own. Pure: no I/O, no clock, no knowledge of the
-//! host or of the interface. No message repeats a value. The contract in words is `docs/outbox.md`; read next:
-//! `patient.rs`.
+//! The host (service, import, seed) and every Rust adapter (through the SDK) use this validation, so payloads of other
+//! applications meet the same rules as the host's own. It is pure: no I/O, no clock, no knowledge of the host or of the
+//! interface. No message repeats a value. `docs/outbox.md` describes the contract. Read next: `patient.rs`.
 
 mod day;
 mod field_text;

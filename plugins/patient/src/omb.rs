@@ -1,32 +1,32 @@
-//! Race and ethnicity: the categories of the US Office of Management and Budget, which FHIR's US Core and OpenEMR both
-//! know.
+//! Race and ethnicity: the categories of the US Office of Management and Budget (OMB), which FHIR's US Core and OpenEMR
+//! share.
 //!
-//! The payload's `race` and `ethnicity` hold one part, or several joined by `|`. A part that names one of these
-//! categories (by our word, by the code, or by one of its texts; case does not matter) means the same at every target:
-//! a FHIR server gets its code as `ombCategory`, OpenEMR its option. Any other part is text agreed with the target.
+//! The payload's `race` and `ethnicity` hold one part, or several joined by `|`. A part may name a category by our
+//! word, its code or one of its texts, in any case. A category means the same at every target: a FHIR server gets its
+//! code as `ombCategory`, OpenEMR its option. Any other part is free text that is agreed with the target.
 
 /// The code system of the OMB's own categories, as US Core names it.
 const CDC_RACE_AND_ETHNICITY: &str = "urn:oid:2.16.840.1.113883.6.238";
 /// The code system of HL7's reasons for an absent value.
 const NULL_FLAVOR: &str = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor";
 
-/// One category.
+/// A category of race or ethnicity.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Category {
     /// The FHIR code system of `code`.
     pub system: &'static str,
     /// The code, for example `2028-9`.
     pub code: &'static str,
-    /// Our word in a payload, which is OpenEMR's option id in small letters, for example `asian`.
+    /// Our word in a payload: OpenEMR's option id in lower case, for example `asian`.
     pub word: &'static str,
     /// The category's name in FHIR, for example `Asian`.
     pub text: &'static str,
-    /// Other ways in which exports write it, in small letters.
+    /// Other spellings in exports, in lower case.
     others: &'static [&'static str],
 }
 
 impl Category {
-    /// Whether it is a reason why there is no category.
+    /// Whether it is a reason for an absent category.
     #[must_use]
     pub fn is_null_flavor(&self) -> bool {
         self.system == NULL_FLAVOR
@@ -37,12 +37,12 @@ impl Category {
     }
 }
 
-/// A value's part, as far as it is known.
+/// One part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
-    /// One of the categories.
+    /// A known category.
     Known(&'static Category),
-    /// Text agreed with the target.
+    /// Free text that is agreed with the target.
     Text(&'a str),
 }
 
@@ -107,7 +107,7 @@ fn parts<'a>(value: &'a str, categories: &'static [Category]) -> impl Iterator<I
 }
 
 impl Part<'_> {
-    /// How a payload writes it: the word of a category, else the text as it is.
+    /// The text for a payload: the category's word, else the text unchanged.
     #[must_use]
     pub fn word(&self) -> &str {
         match self {
@@ -116,7 +116,7 @@ impl Part<'_> {
         }
     }
 
-    /// How people read it: the category's name, else the text as it is.
+    /// The text for display: the category's name, else the text unchanged.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(words(race("|Asian| 2106-3 |korean|")), ["asian", "white", "korean"]);
         assert_eq!(race("korean").next(), Some(Part::Text("korean")));
         assert_eq!(race(" | ").next(), None);
-        // A code of the other list is not one of this list.
+        // Codes of ethnicity are not codes of race.
         assert_eq!(race("2135-2").next(), Some(Part::Text("2135-2")));
     }
 

@@ -1,8 +1,8 @@
-//! A patient: the full state that a change carries, and when it is valid.
+//! A patient: the full state in a change, and the rules for a valid one.
 //!
-//! Its JSON is the payload of the outbox contract (`docs/outbox.md`). Nothing here may print personal data: `Debug`
-//! shows the id alone. Limits are chosen so that a valid patient fits OpenEMR's columns and any FHIR server. Reading a
-//! payload is in `payload.rs`.
+//! Its JSON is the payload of the outbox contract (`docs/outbox.md`). Nothing here prints personal data: `Debug` shows
+//! only the id. The limits make sure that a valid patient fits OpenEMR's columns and any FHIR server. `payload.rs`
+//! reads payloads.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,7 +33,7 @@ vocabulary! {
         Male = "male",
         /// Female.
         Female = "female",
-        /// Neither of the two.
+        /// Neither male nor female.
         Other = "other",
         /// Not recorded.
         Unknown = "unknown",
@@ -41,7 +41,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Civil status; the words are those of HL7's v3 value set `MaritalStatus`.
+    /// Marital status, with the terms of HL7's v3 value set `MaritalStatus`.
     pub enum MaritalStatus {
         /// Married.
         Married = "married",
@@ -58,7 +58,7 @@ vocabulary! {
     }
 }
 
-/// Declares the patient, its draft and the list of its fields together, so that no field is known to one alone.
+/// Declares the patient, its draft and the list of its fields together, so that they cannot differ.
 macro_rules! patient_record {
     (
         $( $(#[$required_meta:meta])* $required:ident: $required_type:ty, )+
@@ -77,8 +77,8 @@ macro_rules! patient_record {
             )+
         }
 
-        /// A patient as somebody wrote it, not checked yet: every field is text and may be absent. Unknown fields are
-        /// refused when it is read.
+        /// A patient as it was entered, not checked yet: every field is text and may be absent. Deserializing refuses
+        /// unknown fields.
         #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         #[allow(missing_docs, reason = "the fields are documented on `Patient`")]
@@ -92,7 +92,7 @@ macro_rules! patient_record {
             pub const FIELDS: &'static [&'static str] =
                 &[ $( stringify!($required), )+ $( stringify!($optional), )+ ];
 
-            /// The field of this name, to be set; `None` when there is no such field.
+            /// The field of this name, for writing; `None` when there is no such field.
             pub fn field_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
                 match name {
                     $( stringify!($required) => Some(&mut self.$required), )+
@@ -137,13 +137,13 @@ patient_record! {
     title: String,
     /// After the name, for example `Jr.`.
     suffix: String,
-    /// Civil status.
+    /// Marital status.
     marital_status: MaritalStatus,
-    /// Telephone at home, as written by the application.
+    /// Home telephone, as written by the application.
     phone_home: String,
     /// Mobile telephone.
     phone_mobile: String,
-    /// Telephone at work.
+    /// Work telephone.
     phone_work: String,
     /// Electronic mail address.
     email: String,
@@ -172,12 +172,12 @@ patient_record! {
     deceased_date: Day,
 }
 
-/// A patient can go without the other fields, and is then still the same person in the same state. Without the day of
-/// death a dead patient would look alive.
+/// The fields that are never left out; a patient without any of the others is still the same person. Without the date
+/// of death a dead patient would look alive.
 const INDISPENSABLE: [&str; 6] = ["patient_id", "family_name", "given_name", "birth_date", "gender", "deceased_date"];
 
 impl PatientDraft {
-    /// Checks every field and makes the patient. `today` is the last day that counts as past: see
+    /// Checks every field and builds the patient. `today` is the last day that counts as past: see
     /// [`Day::latest_on_earth`].
     ///
     /// # Errors
@@ -189,11 +189,11 @@ impl PatientDraft {
         }
     }
 
-    /// As [`Self::validate`], but what is wrong with a field that the patient can go without costs that field alone.
-    /// Gives the patient and why each field was left out.
+    /// As [`Self::validate`], but leaves out an invalid field if the patient is usable without it. Returns the patient
+    /// and the problem of each such field.
     ///
     /// # Errors
-    /// Every problem of the draft, when one of them is of a field that is indispensable.
+    /// Every problem of the draft, when one of them concerns an indispensable field.
     pub fn validate_leaving_out(&self, today: Day) -> Result<(Patient, Vec<Problem>), Vec<Problem>> {
         match self.check(today) {
             (Some(patient), problems) if !problems.iter().any(|problem| INDISPENSABLE.contains(&problem.field)) => {
@@ -203,7 +203,7 @@ impl PatientDraft {
         }
     }
 
-    /// The patient without the fields that break a rule, if nothing required is among them; and what was found.
+    /// Checks every field. Returns the patient, unless a required field is invalid, and all problems.
     fn check(&self, today: Day) -> (Option<Patient>, Vec<Problem>) {
         let mut rules = Rules::default();
         let patient_id = self.patient_id(&mut rules);
@@ -302,13 +302,13 @@ impl PatientDraft {
     }
 }
 
-/// The checks run in two passes; people read fields in one order.
+/// Sorts problems by field, because the checks run in two passes.
 fn in_field_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by_key(|problem| PatientDraft::FIELDS.iter().position(|field| *field == problem.field));
     problems
 }
 
-/// Two or three letters; capitals are made of small ones, since the standard's codes are capitals.
+/// Two or three letters. Lower case becomes upper case, because the standard's codes are capitals.
 fn country(text: Option<String>, rules: &mut Rules) -> Option<String> {
     let text = text?;
     let shaped = (2..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -318,7 +318,7 @@ fn country(text: Option<String>, rules: &mut Rules) -> Option<String> {
     shaped.then(|| text.to_ascii_uppercase())
 }
 
-/// Loosely BCP 47: subtags of 1 to 8 letters and digits joined by `-`, the first of at least two letters.
+/// A simplified BCP 47 tag: subtags of 1 to 8 letters and digits joined by `-`, the first with at least two letters.
 fn language(text: Option<String>, rules: &mut Rules) -> Option<String> {
     let text = text?;
     let shaped = text.split('-').enumerate().all(|(index, subtag)| {

@@ -5,19 +5,19 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// The application's id of a patient, for example `P-2025-001`. It goes into FHIR searches and URLs, so it is made of
-/// the characters that need no escaping there. Dereferencing gives its text.
+/// The application's id of a patient, for example `P-2025-001`. It is used in FHIR searches and URLs, so it contains
+/// only characters that need no escaping there. Dereferencing returns its text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PatientId(String);
 
 impl PatientId {
-    /// The longest that it may be, in characters.
+    /// The maximum length in characters.
     pub const CHARACTERS_MAX: usize = 64;
-    /// What it must be: a lower-case fragment that reads well after the field's name.
+    /// The rule, as a lower-case fragment that follows the field's name.
     pub const RULE: &'static str = "must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `.`, `_` and `~`";
 
-    /// Takes the text as it is; nothing is trimmed. `None` when it breaks [`Self::RULE`].
+    /// Accepts the text unchanged; nothing is trimmed. `None` when it breaks [`Self::RULE`].
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();

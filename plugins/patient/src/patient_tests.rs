@@ -1,4 +1,4 @@
-//! What a valid patient is, as tables.
+//! Tables of valid and invalid patients.
 
 use proptest::prelude::*;
 
@@ -165,7 +165,7 @@ fn an_invalid_optional_field_costs_only_that_field() {
     assert_eq!(problems.iter().map(|problem| problem.field).collect::<Vec<_>>(), ["phone_home", "email", "country"]);
     assert_eq!((patient.country, patient.email, patient.phone_home), (None, None, None));
     assert_eq!(patient.city.as_deref(), Some("Jena"));
-    // What is indispensable costs the patient, and every problem is told.
+    // An invalid indispensable field refuses the patient, and every problem is reported.
     for (field, value) in [("birth_date", "1980"), ("gender", "m"), ("family_name", " "), ("deceased_date", "2020")] {
         let mut draft = draft.clone();
         *draft.field_mut(field).unwrap() = Some(value.to_owned());

@@ -1,7 +1,7 @@
-//! Between a patient and the JSON of a payload.
+//! Converts between a patient and the JSON of a payload.
 //!
-//! Fields that are not known are passed over: a newer application may write more than this version knows. What is wrong
-//! is told by the field's name, never by its value.
+//! Unknown fields are ignored, because a newer application may write more than this version knows. A problem names the
+//! field, never its value.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::rules::{Problem, Rules};
 use crate::{Day, Patient, PatientDraft};
 
 impl Patient {
-    /// The payload: one JSON object, absent fields left out, fields always in the same order.
+    /// The payload: one JSON object without absent fields, in a fixed order.
     ///
     /// # Panics
     /// Never: every field has a JSON form.
@@ -30,7 +30,7 @@ impl Patient {
         match draft.validate(today) {
             Ok(patient) if problems.is_empty() => Ok(patient),
             Ok(_) => Err(problems),
-            // A field of the wrong type was not read, which does not make it missing.
+            // A field of the wrong type was not read; that it is missing is not reported again.
             Err(found) => {
                 let found = found.into_iter().filter(|problem| !of_wrong_type.contains(&problem.field));
                 Err(problems.iter().cloned().chain(found).collect())
@@ -40,14 +40,14 @@ impl Patient {
 }
 
 impl From<&Patient> for PatientDraft {
-    /// The draft that validates to this patient, for example to change one field of it.
+    /// The draft of this patient, for example to change one field of it.
     fn from(patient: &Patient) -> Self {
         serde_json::from_str(&patient.payload())
             .expect("invariant: a draft has the fields of a patient, all of them text in JSON")
     }
 }
 
-/// serde's own words may repeat a value.
+/// The problem of an invalid payload. serde's own message may repeat a value, so it is not used.
 fn not_an_object(error: &serde_json::Error) -> Problem {
     let message = if error.is_data() {
         "is not a JSON object".to_owned()
@@ -57,13 +57,13 @@ fn not_an_object(error: &serde_json::Error) -> Problem {
     Problem { field: "payload", message }
 }
 
-/// What a payload's object holds.
+/// The fields of a payload's object.
 struct Read {
     draft: PatientDraft,
     problems: Vec<Problem>,
 }
 
-/// A value of a field, as far as its type matters.
+/// The value of a field, by its JSON type.
 enum FieldValue {
     Text(String),
     Null,
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for ReadVisitor {
 
 impl<'de> Deserialize<'de> for FieldValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A number, a list or an object is read to its end, so that the fields behind it are read too.
+        // A number, a list or an object is parsed to its end, so that the fields after it are read too.
         match serde_json::Value::deserialize(deserializer).map_err(D::Error::custom)? {
             serde_json::Value::String(text) => Ok(Self::Text(text)),
             serde_json::Value::Null => Ok(Self::Null),

@@ -1,4 +1,4 @@
-//! Payloads, whole and broken.
+//! Valid and invalid payloads.
 
 use super::*;
 use crate::patient::tests::{draft, today, with};

@@ -1,21 +1,21 @@
-//! The rules that the fields of a record share, and the list of what they found.
+//! The rules that fields of a record share, and the list of problems.
 //!
-//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value:
-//! patients' data must not reach a log.
+//! A rule records its problem and continues, so that one pass finds all problems. No message repeats a value: patients'
+//! data must not reach a log.
 
 use std::fmt;
 
 use crate::Day;
 
-/// The earliest date that is believed; older ones are typing errors.
+/// The earliest accepted year; older dates are typing errors.
 const YEAR_MIN: u16 = 1850;
 
-/// What is wrong with one field.
+/// A problem of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field's name in the payload, for example `birth_date`.
     pub field: &'static str,
-    /// A lower-case fragment that reads well after `field: `.
+    /// A lower-case fragment that follows `field: `.
     pub message: String,
 }
 
@@ -25,31 +25,31 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects problems while a draft is checked field by field.
+/// Collects problems while the fields of a draft are checked.
 #[derive(Default)]
 pub struct Rules {
     problems: Vec<Problem>,
 }
 
 impl Rules {
-    /// Notes that `field` is wrong.
+    /// Records a problem of `field`.
     pub fn note(&mut self, field: &'static str, message: impl Into<String>) {
         self.problems.push(Problem { field, message: message.into() });
     }
 
-    /// What was found, in the order of the checks.
+    /// The problems found, in the order of the checks.
     #[must_use]
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 
-    /// Whether nothing was found so far.
+    /// Whether no problem was found so far.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// A field that must be there: trimmed text of 1 to `characters_max` characters.
+    /// Checks a required field: trimmed text of 1 to `characters_max` characters.
     pub fn required(&mut self, field: &'static str, value: Option<&String>, characters_max: usize) -> Option<String> {
         if value.is_none() {
             self.note(field, "is missing");
@@ -57,7 +57,7 @@ impl Rules {
         self.text(field, value, characters_max, "must not be empty")
     }
 
-    /// A field that may be absent, but not empty: trimmed text of 1 to `characters_max` characters.
+    /// Checks an optional field, which must not be empty if present: trimmed text of 1 to `characters_max` characters.
     pub fn optional(&mut self, field: &'static str, value: Option<&String>, characters_max: usize) -> Option<String> {
         self.text(field, value, characters_max, "must not be empty; leave the field out instead")
     }
@@ -86,7 +86,8 @@ impl Rules {
         (self.problems.len() == problems_before).then(|| text.to_owned())
     }
 
-    /// A day `YYYY-MM-DD` that exists, is not before 1850 and not after `today`. `value` has passed `text` before.
+    /// Checks a day `YYYY-MM-DD`: it exists, is not before 1850 and not after `today`. `value` has passed `text`
+    /// before.
     pub fn date(&mut self, field: &'static str, value: Option<String>, today: Day) -> Option<Day> {
         let Some(date) = Day::read(&value?) else {
             self.note(field, "is not a date of the calendar (YYYY-MM-DD)");
@@ -103,7 +104,7 @@ impl Rules {
         }
     }
 
-    /// Loosely an address: one `@` with something on both sides, no blanks. The mail server knows better.
+    /// Checks an email address loosely: one `@` with text on both sides, no blanks. The mail server checks the rest.
     pub fn email(&mut self, field: &'static str, value: Option<String>) -> Option<String> {
         let text = value?;
         let shaped = text.split_once('@').is_some_and(|(local, domain)| {
@@ -116,7 +117,7 @@ impl Rules {
     }
 }
 
-/// White space, and characters without width: a name made of these alone is blank to everyone who reads it.
+/// Whether a character is white space or has no width: a name of such characters alone looks blank.
 fn is_invisible(character: char) -> bool {
     character.is_whitespace()
         || matches!(

@@ -1,6 +1,6 @@
-//! Closed sets of words: an enum whose variants are written one way everywhere (files, SQL, JSON, messages).
+//! Enums for closed sets of words, with one spelling everywhere (files, SQL, JSON, messages).
 
-/// Declares such an enum, with `ALL`, `WORDS`, `as_str`, `from_word`, `Display` and serde in the same words.
+/// Declares such an enum, with `ALL`, `WORDS`, `as_str`, `from_word`, `Display` and serde in the same spelling.
 ///
 /// ```
 /// patient_payload::vocabulary! {
@@ -33,10 +33,10 @@ macro_rules! vocabulary {
         impl $name {
             /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
-            /// Every variant's word, in the same order.
+            /// The word of every variant, in the same order.
             pub const WORDS: &'static [&'static str] = &[$( $word, )+];
 
-            /// The one way in which it is written.
+            /// The variant's word.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -44,7 +44,7 @@ macro_rules! vocabulary {
                 }
             }
 
-            /// The variant written so; case counts.
+            /// The variant of this word; case matters.
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|variant| variant.as_str() == word)
@@ -59,7 +59,7 @@ macro_rules! vocabulary {
     };
 }
 
-/// "a, b or c", for messages that list what would have been accepted.
+/// "a, b or c", for messages that list the accepted words.
 #[must_use]
 pub fn one_of(words: &[&str]) -> String {
     match words {

@@ -1,8 +1,8 @@
-//! Short forms of what most adapters answer.
+//! Shortcuts for what most adapters return.
 
 use crate::{AggregateSupport, Applied, Observation, Operation, Outcome, Subject};
 
-/// A batch after which nothing was learned.
+/// The results of a batch, without learned data.
 impl From<Vec<Outcome>> for Applied {
     fn from(outcomes: Vec<Outcome>) -> Self {
         Self { outcomes, learned: None }
@@ -10,7 +10,7 @@ impl From<Vec<Outcome>> for Applied {
 }
 
 impl AggregateSupport {
-    /// A type whose records are created, updated and deleted, and not observed.
+    /// Declares a type whose records are created, updated and deleted, but not observed.
     #[must_use]
     pub fn written(aggregate_type: &str) -> Self {
         Self {
@@ -21,21 +21,21 @@ impl AggregateSupport {
         }
     }
 
-    /// The same type, whose records are also merged.
+    /// Also declares merges.
     #[must_use]
     pub fn merged(mut self) -> Self {
         self.operations.push(Operation::Merge);
         self
     }
 
-    /// The same type, for which `observe` answers.
+    /// Also declares that `observe` supports the type.
     #[must_use]
     pub fn observed(self) -> Self {
         Self { observes: true, ..self }
     }
 }
 
-/// The answer of an adapter that observes nothing. The host does not ask it.
+/// The result of an adapter that observes no type. The host never calls it.
 #[must_use]
 pub fn not_observed(subjects: &[Subject]) -> Vec<Observation> {
     subjects.iter().map(|_| Observation::Unknown("this adapter does not observe".to_owned())).collect()

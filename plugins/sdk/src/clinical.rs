@@ -1,8 +1,7 @@
-//! The payloads of the clinical changes, as the outbox contract gives them.
+//! The payloads of clinical changes, as defined by the outbox contract.
 //!
-//! The fields and their rules are those of the host itself (crate `clinical-payload`), which reads them from the JSON
-//! Schemas in `schemas/`. Unknown fields are passed over, so that an older adapter reads what a newer application
-//! writes.
+//! The host uses the same fields and rules (crate `clinical-payload`), from the JSON Schemas in `schemas/`. Unknown
+//! fields are ignored, so that an older adapter can read what a newer application writes.
 
 pub use clinical_payload::{
     Allergy, Appointment, Component, Concept, Condition, Effective, Encounter, FhirResource, LocalReference,
@@ -12,15 +11,15 @@ pub use clinical_payload::{
 
 use crate::{Change, Failure, FailureKind, Operation};
 
-/// Problems that one message names. A resource may have thousands.
+/// The most problems in one message. A resource may have thousands.
 const PROBLEMS_MAX: usize = 20;
 
-/// The record whose full state this change carries, by every rule of `docs/outbox.md`, the references included. The
-/// rules use no clock, so that every attempt gives the same answer.
+/// Reads the record of this change, by every rule of `docs/outbox.md`, including those for references. The rules use no
+/// clock, so every attempt has the same result.
 ///
 /// # Errors
-/// `invalid`, naming everything that breaks a rule, and none of the payload's values. `unsupported` for a type that is
-/// no clinical one, and for a merge, whose payload is no state to be written.
+/// `invalid`, with every broken rule and without any value of the payload. `unsupported` for a type that is not
+/// clinical, and for a merge, whose payload is not a state to write.
 pub fn read(change: &Change) -> Result<Record, Failure> {
     if !TYPES.contains(&change.aggregate_type.as_str()) {
         return Err(unsupported("this is not a change of a clinical record"));

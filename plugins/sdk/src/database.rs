@@ -1,17 +1,16 @@
-//! What an adapter for a database works with: the lent transaction, its values, and comforts around them.
+//! Helpers for database adapters: the lent transaction, its values and its errors.
 //!
-//! Owns nothing and never talks to a database by itself: an adapter writes its own SQL. Read next:
-//! `wit/0.2.0/database.wit`.
+//! It never talks to a database by itself: an adapter writes its own SQL. Read next: `wit/0.2.0/database.wit`.
 
 pub use crate::bindings::database_target::neuronova::sync::database::{
     DatabaseError, DatabaseErrorKind, Dialect, Execution, Rows, Transaction, Value,
 };
 use crate::{Failure, FailureKind};
 
-/// The most rows that one statement may carry when each takes `parameters_per_row` parameters; at least 1.
+/// The maximum number of rows in one statement when each row needs `parameters_per_row` parameters; at least 1.
 ///
-/// MySQL's protocol counts parameters in 16 bits, PostgreSQL's too, and SQLite is built for 32,766. A little room is
-/// left for parameters outside the rows.
+/// The protocols of MySQL and PostgreSQL count parameters in 16 bits, and SQLite allows 32,766. The result leaves some
+/// room for parameters outside the rows.
 #[must_use]
 pub fn rows_per_statement(dialect: Dialect, parameters_per_row: usize) -> usize {
     let parameters_max = match dialect {
@@ -21,7 +20,7 @@ pub fn rows_per_statement(dialect: Dialect, parameters_per_row: usize) -> usize 
     (parameters_max / parameters_per_row.max(1)).max(1)
 }
 
-/// `template` repeated `count` times with `separator` between, for example `repeated("(?, ?)", ", ", 3)`.
+/// Repeats `template` `count` times with `separator` between, for example `repeated("(?, ?)", ", ", 3)`.
 #[must_use]
 pub fn repeated(template: &str, separator: &str, count: usize) -> String {
     let mut text = String::with_capacity((template.len() + separator.len()) * count);
@@ -34,20 +33,20 @@ pub fn repeated(template: &str, separator: &str, count: usize) -> String {
     text
 }
 
-/// `?, ?, ?`: as many as asked for.
+/// `count` placeholders: `?, ?, ?`.
 #[must_use]
 pub fn placeholders(count: usize) -> String {
     repeated("?", ", ", count)
 }
 
 impl Value {
-    /// Whether it is SQL's NULL.
+    /// Whether the value is SQL's NULL.
     #[must_use]
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// The text of a value that the database gives as text: text, decimal, date, datetime, time, json, other.
+    /// The text of a value of the types text, decimal, date, datetime, time, json and other.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -63,7 +62,7 @@ impl Value {
         }
     }
 
-    /// A whole number, however the database chose to type it; `None` when it is none or does not fit.
+    /// An integer, in any type that the database uses for it; `None` when it is not an integer or does not fit.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
         match self {
@@ -81,13 +80,13 @@ impl Value {
         }
     }
 
-    /// A truth value, however the database chose to type it: numbers other than 0 are true.
+    /// A boolean, in any type that the database uses for it: numbers other than 0 are true.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         self.as_i64().map(|number| number != 0)
     }
 
-    /// Bytes as they are, and text as its UTF-8.
+    /// The bytes of a value; for text, its UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -128,13 +127,13 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Rows {
-    /// The place of a column in each row, by its name without regard to case.
+    /// The index of a column in each row, by its name in any case.
     #[must_use]
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|name| name.eq_ignore_ascii_case(column))
     }
 
-    /// The first value of the first row, for queries that ask for one.
+    /// The first value of the first row, for queries with a single result.
     #[must_use]
     pub fn single(&self) -> Option<&Value> {
         self.rows.first().and_then(|row| row.first())
@@ -142,12 +141,12 @@ impl Rows {
 }
 
 impl DatabaseErrorKind {
-    /// What the error means for a change or a batch that ran into it and has no better reading of its own.
+    /// The default failure kind for a change or a batch that met this error.
     ///
-    /// What speaks of the server (`unavailable`), of its tables or of what the operator granted (`missing-object`,
-    /// `permission-denied`) makes everything wait and blames no change. Whatever else is said of a whole batch the host
-    /// halves, until only the change that it is about is left; `invalid-value`, which a trigger's or constraint's
-    /// refusal is too, then fails at once.
+    /// Errors of the server (`unavailable`), of its tables or of the operator's grants (`missing-object`,
+    /// `permission-denied`) concern the whole target, and no change is blamed. For any other error of a batch, the host
+    /// splits the batch until only the change at fault is left. Then `invalid-value` fails at once, which includes the
+    /// refusal of a trigger or constraint.
     #[must_use]
     pub fn failure_kind(self) -> FailureKind {
         match self {
@@ -163,8 +162,8 @@ impl DatabaseErrorKind {
 }
 
 impl DatabaseError {
-    /// The failure that it amounts to, saying what was being done, for example `insert into patient_data`, and naming
-    /// the key or column and the vendor's number where the message does not yet.
+    /// The failure for this error. The message names the step, for example `insert into patient_data`, and also the key
+    /// or column and the vendor's error number if the error's own message lacks them.
     #[must_use]
     pub fn during(&self, doing: &str) -> Failure {
         let mut message = format!("{doing}: {}", self.message);

@@ -1,8 +1,8 @@
 //! A blocking HTTP client for adapters of the world `http-target`.
 //!
-//! It owns the dance with `wasi:http`: the request's parts, writing the body as fast as the host takes it, waiting,
-//! reading the answer to its end. It never follows a redirect, never adds a credential (the host does) and never
-//! retries. Read next: `wit/0.2.0/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
+//! It handles the details of `wasi:http`: building the request, writing the body as fast as the host accepts it,
+//! waiting, and reading the whole response. It never follows a redirect, never adds a credential (the host does) and
+//! never retries. Read next: `wit/0.2.0/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ use crate::bindings::http_target::wasi::http::types::{
 use crate::bindings::http_target::wasi::io::streams::{OutputStream, StreamError};
 use crate::{Failure, FailureKind, settings};
 
-/// Bytes asked for in one read of a response's body.
+/// The bytes requested in one read of a response's body.
 const READ_BYTES: u64 = 64 * 1024;
 
-/// Characters of a coding's name that are shown.
+/// The maximum length of a coding's name in messages, in characters.
 const CODING_CHARS_MAX: usize = 40;
 
-/// What a request asks for.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Method {
@@ -31,17 +31,17 @@ pub enum Method {
     Delete,
 }
 
-/// One request, relative to the client's base URL.
+/// A request, relative to the client's base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The verb.
+    /// The method.
     pub method: Method,
-    /// Path and query below the base URL, already percent-encoded and without a leading slash, for example
-    /// `Patient?identifier=a%7Cb`; empty for the base URL itself, `/` for the base URL with a slash behind it.
+    /// Path and query below the base URL, percent-encoded and without a leading slash, for example
+    /// `Patient?identifier=a%7Cb`. Empty for the base URL itself; `/` for the base URL with a trailing slash.
     pub path: String,
-    /// Names and values; names in any case. The host refuses `Host`, hop-by-hop and credential headers.
+    /// Names in any case, and values. The host refuses `Host`, hop-by-hop and credential headers.
     pub headers: Vec<(String, String)>,
-    /// The body; empty means that none is sent.
+    /// The body; an empty one is not sent.
     pub body: Vec<u8>,
 }
 
@@ -52,14 +52,14 @@ impl Request {
         Self { method, path: path.into(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// The same request with one header more.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// The same request with this body.
+    /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: Vec<u8>) -> Self {
         self.body = body;
@@ -67,7 +67,7 @@ impl Request {
     }
 }
 
-/// One answer, read to its end. Any status is an answer; only a request that got none is an [`Error`].
+/// A complete response of any status. Only a request without a complete response is an [`Error`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// The status code, for example 200.
@@ -79,15 +79,15 @@ pub struct Response {
 }
 
 impl Response {
-    /// The first value of a header; the name's case does not matter.
+    /// The first value of a header, by its name in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// How long `Retry-After` asks us to wait, in milliseconds.
+    /// The waiting time in `Retry-After`, in milliseconds.
     ///
-    /// A point in time is measured against the answer's own `Date`, so that a wrong clock of the host does not matter.
+    /// A date is compared with the response's own `Date`, so a wrong clock of the host does not matter.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         let value = self.header("retry-after")?.trim();
@@ -100,20 +100,20 @@ impl Response {
     }
 }
 
-/// Why a request got no answer, or none that can be read. What the target did with the request is then unknown.
+/// Why a response is missing or unreadable. The target may still have carried the request out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// No answer within the time limit.
+    /// No response within the time limit.
     Timeout,
-    /// The host did not let the request out: not on the allow-list, the lease was lost, or over a limit.
+    /// The host did not send the request: it is not on the allow-list, the lease was lost, or a limit was exceeded.
     Refused(String),
-    /// No connection could be made: name, address, port or TLS.
+    /// No connection could be established: name, address, port or TLS.
     ConnectionFailed(String),
-    /// The connection broke, or what came over it was not HTTP.
+    /// The connection was aborted, or the data was not HTTP.
     Broken(String),
-    /// The server answered in a content coding that the host does not read; its name, or those of several.
+    /// The response has a content coding that the host does not support. The text is the name, or several.
     UnknownCoding(String),
-    /// The server answered, and its body is not what its `Content-Encoding` says.
+    /// The body of the response does not match its `Content-Encoding`.
     Damaged,
 }
 
@@ -139,12 +139,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Where requests go, and how long they may take.
+/// The base URL of the requests, and their time limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     secure: bool,
     authority: String,
-    /// Without a trailing slash; empty or with a leading one.
+    /// Without a trailing slash: empty, or with a leading slash.
     base_path: String,
     timeout_ms: Option<u64>,
 }
@@ -153,7 +153,7 @@ impl Client {
     /// A client for the target's `base_url`.
     ///
     /// # Errors
-    /// `misconfigured` when there is no base URL or it is none.
+    /// `misconfigured` when the base URL is missing or invalid.
     pub fn from_settings() -> Result<Self, Failure> {
         settings::base_url().as_deref().and_then(Self::new).ok_or_else(|| Failure {
             kind: FailureKind::Misconfigured,
@@ -183,9 +183,8 @@ impl Client {
         })
     }
 
-    /// The same client with a limit on connecting, on the first byte and between bytes, each in milliseconds. It can
-    /// only be shorter than the operator's `[targets.NAME.http] timeout_ms`, which holds alone for a client without
-    /// one.
+    /// Sets a limit on connecting, on the first byte and between bytes, each in milliseconds. It can only shorten the
+    /// operator's `[targets.NAME.http] timeout_ms`, which applies alone by default.
     #[must_use]
     pub fn with_timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = Some(timeout_ms);
@@ -201,17 +200,18 @@ impl Client {
         }
     }
 
-    /// Sends one request and waits for the whole answer.
+    /// Sends one request and waits for the complete response.
     ///
     /// # Errors
-    /// See [`Error`]: no answer came, or not all of it.
+    /// See [`Error`]: the response is missing or incomplete.
     pub fn send(&self, request: &Request) -> Result<Response, Error> {
         let outgoing = self.outgoing(request)?;
-        // The body is taken before `handle` consumes the request, and written after it: until then nobody reads it.
+        // The body is taken before `handle` consumes the request, and written afterwards: nothing reads it before that.
         let body = outgoing.body().map_err(|()| refused("the request has no body to write to"))?;
         let future = outgoing_handler::handle(outgoing, self.options()).map_err(|code| error_of(&code))?;
         let written = write_body(body, &request.body);
-        // A server may answer before it has read everything (413, 401): its answer says more than the broken pipe.
+        // A server may respond before it has read everything (413, 401). Its response is more useful than the write
+        // error.
         match await_response(&future) {
             Ok(response) => read_response(&response),
             Err(error) => Err(written.err().unwrap_or(error)),
@@ -244,7 +244,7 @@ impl Client {
     fn options(&self) -> Option<RequestOptions> {
         let limit_ns = self.timeout_ms?.saturating_mul(1_000_000);
         let options = RequestOptions::new();
-        // A host that does not offer one of these limits says so; its own limits then hold alone.
+        // A host that does not support one of these limits returns an error; then only its own limits apply.
         let _ = options.set_connect_timeout(Some(limit_ns));
         let _ = options.set_first_byte_timeout(Some(limit_ns));
         let _ = options.set_between_bytes_timeout(Some(limit_ns));
@@ -260,12 +260,12 @@ fn write_body(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
     if !bytes.is_empty() {
         let stream = body.write().map_err(|()| Error::Broken("the request's body is taken".to_owned()))?;
         write_all(&stream, bytes).map_err(|error| stream_error(&error))?;
-        // The stream is a child of the body and has to go first, which the end of this block sees to.
+        // The stream is a child of the body and must be dropped first, at the end of this block.
     }
     OutgoingBody::finish(body, None).map_err(|code| error_of(&code))
 }
 
-/// Writes as much at a time as the host is ready to take.
+/// Writes in portions that the host is ready to accept.
 fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
     while !bytes.is_empty() {
         let permit = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX).min(bytes.len());
@@ -326,13 +326,13 @@ fn stream_error(error: &StreamError) -> Error {
     }
 }
 
-/// The names of codings, which the server chose: what can be part of one, and not much of it.
+/// The names of codings in a header. The server chose them, so they are limited to valid characters and a short length.
 fn token_of(codings: &str) -> String {
     let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-_.+*, ".contains(*character);
     codings.chars().filter(is_plain).take(CODING_CHARS_MAX).collect()
 }
 
-/// Sorts the interface's codes into what an adapter can act on. Texts are ours: a code's own may be anything.
+/// Maps the interface's error codes to errors. A code's own text may be anything, so it is not used.
 fn error_of(code: &ErrorCode) -> Error {
     let connection = |reason: &str| Error::ConnectionFailed(reason.to_owned());
     let broken = |reason: &str| Error::Broken(reason.to_owned());
@@ -377,7 +377,7 @@ fn error_of(code: &ErrorCode) -> Error {
     }
 }
 
-/// Seconds since 1970 of an HTTP date in the form that servers have to send: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Seconds since 1970 of an HTTP date in the required form: `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date_s(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, rest) = text.trim().split_once(", ")?;
@@ -390,7 +390,7 @@ fn http_date_s(text: &str) -> Option<i64> {
     if !(1..=31).contains(&day) || !(1970..=9999).contains(&year) {
         return None;
     }
-    // Days from the civil calendar, counted in years that begin in March so that the leap day comes last.
+    // Converts a civil date to days. Years begin in March here, so that the leap day is the last day.
     let march_year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = 365 * march_year + march_year / 4 - march_year / 100 + march_year / 400 + day_of_year - 719_468;

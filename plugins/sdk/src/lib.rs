@@ -1,7 +1,7 @@
-//! What a Rust adapter depends on: the bindings of both worlds, the types that they share, and a few comforts.
+//! The library for Rust adapters: the bindings of both worlds, their shared types, and helpers.
 //!
-//! An adapter implements [`DatabaseAdapter`] or [`HttpAdapter`] and names itself with [`export_database_adapter!`] or
-//! [`export_http_adapter!`]. This crate knows nothing of the host and must never do anything that the interface in
+//! An adapter implements [`DatabaseAdapter`] or [`HttpAdapter`] and exports itself with [`export_database_adapter!`] or
+//! [`export_http_adapter!`]. This crate knows nothing of the host, and must not do anything that the interface in
 //! `wit/0.2.0/` does not allow. Read next: `wit/0.2.0/types.wit`, then `plugins/openemr`.
 
 mod answers;
@@ -23,9 +23,9 @@ pub use bindings::http_target::exports::neuronova::sync::http_adapter::Guest as 
 #[doc(hidden)]
 pub use bindings::{database_target, http_target};
 
-/// Makes the named type, which implements [`DatabaseAdapter`], this component's adapter.
+/// Exports the named type, which implements [`DatabaseAdapter`], as this component's adapter.
 ///
-/// A native build of the crate, for its tests, exports nothing: a native linker refuses a component's export names.
+/// A native build, for tests, exports nothing: a native linker refuses the export names of a component.
 #[macro_export]
 macro_rules! export_database_adapter {
     ($adapter:ident) => {
@@ -36,7 +36,8 @@ macro_rules! export_database_adapter {
     };
 }
 
-/// Makes the named type, which implements [`HttpAdapter`], this component's adapter; natively as for a database.
+/// Exports the named type, which implements [`HttpAdapter`], as this component's adapter. A native build exports
+/// nothing.
 #[macro_export]
 macro_rules! export_http_adapter {
     ($adapter:ident) => {

@@ -2,7 +2,7 @@
 
 use crate::bindings::database_target::neuronova::sync::logging::{Level, log};
 
-/// For the adapter's author.
+/// Logs a line for the adapter's author.
 pub fn debug(message: &str) {
     log(Level::Debug, message);
 }
@@ -12,12 +12,12 @@ pub fn info(message: &str) {
     log(Level::Info, message);
 }
 
-/// Something that the operator should look at.
+/// Logs a line that the operator should notice.
 pub fn warn(message: &str) {
     log(Level::Warn, message);
 }
 
-/// Something that the operator must look at.
+/// Logs a line that the operator must act on.
 pub fn error(message: &str) {
     log(Level::Error, message);
 }

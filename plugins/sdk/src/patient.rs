@@ -1,21 +1,22 @@
-//! The payload of a `patient` change, as the outbox contract gives it.
+//! The payload of a `patient` change, as defined by the outbox contract.
 //!
-//! The fields and their rules are those of the host itself (crate `patient-payload`). Unknown fields are passed over,
-//! so that an older adapter reads what a newer application writes.
+//! The host uses the same fields and rules (crate `patient-payload`). Unknown fields are ignored, so that an older
+//! adapter can read what a newer application writes.
 
 pub use patient_payload::{Day, Gender, MaritalStatus, Patient, PatientId, omb};
 
 use crate::{Change, Failure, FailureKind, Operation};
 
-/// Change times before this (2000-01-01 UTC, in milliseconds) are none: an application that writes seconds gives such.
+/// The earliest plausible change time (2000-01-01 UTC, in milliseconds). An application that writes seconds gives a
+/// smaller value.
 const CREATED_AT_MS_MIN: i64 = 946_684_800_000;
 
-/// The patient whose full state this change carries, by every rule of `docs/outbox.md`. The rules use no clock, so that
-/// every attempt gives the same answer: a date counts as past when it is not after the change itself.
+/// Reads the patient of this change, by every rule of `docs/outbox.md`. The rules use no clock, so every attempt has
+/// the same result: a date counts as past when it is not after the change itself.
 ///
 /// # Errors
-/// `invalid`, naming every field that breaks a rule, and none of the payload's values. `unsupported` for a merge, whose
-/// payload is no state to be written.
+/// `invalid`, with every field that breaks a rule and without any value of the payload. `unsupported` for a merge,
+/// whose payload is not a state to write.
 pub fn read(change: &Change) -> Result<Patient, Failure> {
     if change.operation == Operation::Merge {
         let message = "this adapter does not merge patients".to_owned();
@@ -98,11 +99,11 @@ mod tests {
 
     #[test]
     fn a_birth_date_is_in_the_future_only_after_the_change() {
-        // It is the first of May already where the day begins.
+        // In the earliest time zone it is already the first of May.
         let patient = read(&change(GOOD, NOON_OF_30_APRIL_2024)).unwrap();
         assert_eq!((patient.family_name.as_str(), patient.birth_date.as_str()), ("Kim", "2024-05-01"));
         assert!(read(&change(GOOD, NOON_OF_30_APRIL_2024 - 86_400_000)).is_err());
-        // Seconds where milliseconds belong say nothing of the day.
+        // A change time in seconds is not plausible, so no date is compared with it.
         assert!(read(&change(GOOD, NOON_OF_30_APRIL_2024 / 1_000)).is_ok());
     }
 }

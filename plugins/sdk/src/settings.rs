@@ -1,4 +1,4 @@
-//! What the operator configured for this target.
+//! The operator's settings for this target.
 
 use serde::de::DeserializeOwned;
 
@@ -10,7 +10,7 @@ pub use settings::{base_url, target_name};
 /// Reads `[targets.NAME.settings]` into the adapter's own type, which should refuse unknown fields.
 ///
 /// # Errors
-/// `misconfigured`, naming the section and what does not fit.
+/// `misconfigured`, with the section and the problem.
 pub fn read<T: DeserializeOwned>() -> Result<T, Failure> {
     serde_json::from_str(&settings::document()).map_err(|error| Failure {
         kind: FailureKind::Misconfigured,

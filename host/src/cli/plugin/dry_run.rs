@@ -1,4 +1,4 @@
-//! `host plugin dry-run`: runs one aggregate's delivery at the real target and leaves nothing there.
+//! `host plugin dry-run`: tries one aggregate's delivery at the real target without leaving anything there.
 //!
 //! It takes no lease and never writes to the store. `dry_run_report.rs` formats and masks the result.
 
@@ -172,7 +172,7 @@ impl Tried<'_> {
         }
     }
 
-    /// Describes the state that was tried.
+    /// Describes the state that the dry run delivered.
     fn state_tried(&self) -> String {
         let NextState { change, source, status } = &self.next;
         let (id, operation) = (change.change_id, change.operation.as_str());

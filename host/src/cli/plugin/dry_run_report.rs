@@ -1,8 +1,8 @@
 //! Formats a dry run as text and as JSON.
 //!
-//! Unless the operator asks for values, anything that may be a patient's is shown by kind and length only. The
-//! aggregate's id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base,
-//! its first word and the names of its query; a masked header has its name.
+//! Unless the operator requests values, only the kind and length of possible patients' data are shown. The aggregate's
+//! id is shown, because the operator entered it. A masked statement has no literals; a masked URL has its base, its
+//! first segment and the names in its query; a masked header has its name.
 
 use serde_json::{Value as Json, json};
 
@@ -11,12 +11,12 @@ use crate::database::{Rows, Value};
 use crate::domain::hex::hex;
 use crate::plugin::{Operation, OperationResult, TranscriptEntry};
 
-/// How many rows are shown as text; JSON has them all.
+/// The maximum number of rows in the text form; JSON contains all.
 const ROWS_SHOWN_MAX: usize = 20;
 
-/// What may be shown.
+/// The data that may be shown.
 pub(super) struct View<'a> {
-    /// Show values, not only kinds and lengths.
+    /// Whether to show values instead of kinds and lengths.
     pub(super) reveal: bool,
     /// The aggregate's id, which is always shown.
     pub(super) aggregate_id: &'a str,
@@ -24,7 +24,7 @@ pub(super) struct View<'a> {
     pub(super) base_url: Option<&'a str>,
 }
 
-/// A value, or its kind and length.
+/// A value, or only its kind and length.
 enum Seen {
     Value(String),
     Masked(&'static str, Option<usize>),
@@ -161,7 +161,7 @@ impl View<'_> {
         }
     }
 
-    /// Masks a value by its kind alone.
+    /// Masks a value completely: only its kind is shown.
     fn number(&self, kind: &'static str, value: &impl ToString) -> Seen {
         if self.reveal { Seen::Value(value.to_string()) } else { Seen::Masked(kind, None) }
     }
@@ -194,7 +194,7 @@ impl View<'_> {
         let Some(rest) = url.as_str().strip_prefix(base).filter(|_| !self.reveal) else { return url.to_string() };
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let segments = path.split('/').enumerate().map(|(place, segment)| match segment {
-            // The first word below the base is a resource type; the rest may be ids.
+            // The first segment below the base is a resource type; others may be ids.
             word if place <= 1 && is_word(word) => word.to_owned(),
             segment => self.guarded("text", segment).text(),
         });
@@ -215,7 +215,7 @@ fn rows_in_words(count: u64) -> String {
     if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
-/// Whether a text has only letters and hyphens; an empty one has.
+/// Whether a text has only letters and hyphens. An empty text counts.
 fn is_word(text: &str) -> bool {
     text.chars().all(|letter| letter.is_ascii_alphabetic() || "_-$".contains(letter))
 }

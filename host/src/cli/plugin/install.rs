@@ -1,4 +1,4 @@
-//! `host plugin install`: downloads and verifies an adapter, and only then installs and pins it.
+//! `host plugin install`: downloads and verifies an adapter, then installs and pins it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let signed = trust.check_signature(&label, &bytes, signature.as_deref(), &signature_path(&file))?;
     let (inspection, bytes) = Runtime::inspect_bytes(&label, bytes).await?;
     expect_worlds(config, &file, &label, &inspection)?;
-    // Without a cache, since the host may run as another user than the installer.
+    // Without a cache, because the host may run as another user than the installer.
     let runtime = Runtime::new(&wiring::runtime_options(config, None))?;
     runtime.try_to_compile(&label, &inspection, bytes.clone()).await?;
     distribution::install(&InstallPlan {
@@ -110,8 +110,8 @@ fn show(label: &str, inspection: &Inspection, signed: Option<&Signed>, has_signa
     });
 }
 
-/// The file name in the signed comment, when it is not this adapter's. A registry may have sent another adapter by the
-/// same maker.
+/// The file name in the signed comment, if it is not this adapter's: a registry may have sent another adapter by the
+/// same author.
 fn signed_as_another<'a>(signed: &'a Signed, name: &AdapterName) -> Option<&'a str> {
     let file = signed.comment.split_whitespace().find_map(|word| word.strip_prefix("file:"))?;
     (file.strip_suffix(".wasm") != Some(name.as_str())).then_some(file)

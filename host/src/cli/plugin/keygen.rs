@@ -1,4 +1,4 @@
-//! `host plugin keygen`: a key to sign adapters with, in minisign's format, without a password.
+//! `host plugin keygen`: creates a key for signing adapters, in minisign's format, without a password.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

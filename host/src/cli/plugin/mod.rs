@@ -1,4 +1,4 @@
-//! `host plugin`: commands for adapters, one file for each verb.
+//! `host plugin`: commands for adapters, one file per command.
 
 mod dry_run;
 mod dry_run_report;

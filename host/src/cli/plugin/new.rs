@@ -1,6 +1,6 @@
-//! `host plugin new`: creates the project of an adapter, which builds and passes `host plugin test` as it is.
+//! `host plugin new`: creates an adapter project that builds and passes `host plugin test` without changes.
 //!
-//! The project holds the interface and, for Rust, the SDK, so that it needs only this host. `project.rs` has its files.
+//! The project contains the interface and, for Rust, the SDK, so it needs only this host. `project.rs` has its files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

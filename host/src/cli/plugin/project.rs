@@ -1,6 +1,6 @@
-//! The files of a new adapter's project: an example of `plugins/examples/` under another name, with all that it needs.
+//! The files of a new adapter's project: an example of `plugins/examples/` under another name, with its dependencies.
 //!
-//! It does no I/O. The tests build and run the examples, and the project differs from its example by the name only.
+//! It does no I/O. The tests build and run the examples; a project differs from its example only by the name.
 
 use crate::plugin::World;
 
@@ -31,7 +31,7 @@ const WIT: [(&str, &str); 6] = [
     ("wit/0.2.0/deps/io/io.wit", repository!("wit/0.2.0/deps/io/io.wit")),
 ];
 
-/// The SDK looks for `wit/0.2.0/` two folders above its own, and `clinical-payload` for `schemas/`.
+/// The SDK expects `wit/0.2.0/` two folders above its own, and `clinical-payload` expects `schemas/` there.
 const SDK: [(&str, &str); 35] = [
     ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
     ("vendor/adapter-sdk/src/answers.rs", repository!("plugins/sdk/src/answers.rs")),
@@ -139,7 +139,7 @@ panic = "abort"
 strip = true
 "#;
 
-/// Every file by its path in the folder.
+/// Every file by its path in the project's folder.
 pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'static str, String)> {
     let mut files: Vec<(&str, String)> = WIT.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
     if world == World::Database {
@@ -186,7 +186,7 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
     files
 }
 
-/// What to run in the folder, from sources to a tested component.
+/// The commands that build and test the component in the project's folder.
 pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<String> {
     let world_name = world.name();
     let (folder, file) = (component_folder(language), component_file(name, language));
@@ -209,7 +209,7 @@ pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<Stri
     commands
 }
 
-/// The folder that the build writes the component into, with a slash at the end; empty for the project's own folder.
+/// The build's output folder with a trailing slash; empty for the project's own folder.
 fn component_folder(language: Language) -> &'static str {
     match language {
         Language::Rust => "target/wasm32-wasip2/release/",
@@ -217,8 +217,7 @@ fn component_folder(language: Language) -> &'static str {
     }
 }
 
-/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as
-/// it is.
+/// The component's file. Cargo replaces the hyphens of a crate's name by underscores; the other tools keep the name.
 fn component_file(name: &str, language: Language) -> String {
     match language {
         Language::Rust => format!("{}.wasm", name.replace('-', "_")),
@@ -226,7 +225,7 @@ fn component_file(name: &str, language: Language) -> String {
     }
 }
 
-/// The examples' names stand for the adapter's, and the table's for the same with underscores.
+/// Replaces the example's name by the adapter's, and the table's name by the same with underscores.
 fn named(text: &str, name: &str) -> String {
     text.replace("example-chart", name)
         .replace("example-directory", name)
@@ -261,7 +260,7 @@ fn readme(name: &str, world: World, language: Language) -> String {
     )
 }
 
-/// What to run in the folder to use the component.
+/// The commands that use the component.
 fn commands_of_use(name: &str, world: World, language: Language) -> Vec<String> {
     let mut commands = Vec::new();
     let folder = component_folder(language);
@@ -273,7 +272,7 @@ fn commands_of_use(name: &str, world: World, language: Language) -> Vec<String> 
     }
     commands.push("host migrate".to_owned());
     if world == World::Database {
-        // Nothing answers at the address of the other example.
+        // The other example's server does not exist, so nothing can be delivered.
         commands.push("host check".to_owned());
     }
     commands
@@ -307,7 +306,7 @@ mod tests {
             for language in [Language::Rust, Language::Python, Language::JavaScript] {
                 for (path, text) in files("phone-book", world, language) {
                     for word in ["example-", "example_chart", "ADAPTER_NAME"] {
-                        // The contract has examples of its own.
+                        // Files in `wit/` contain examples of their own.
                         assert!(path.starts_with("wit/") || !text.contains(word), "{path} holds {word}");
                     }
                 }

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-/// Needs no configuration: a machine that releases adapters has none.
+/// Needs no configuration, because a machine that releases adapters has none.
 pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let usage = || CliError::Usage(format!("{}: push to oci://REGISTRY/REPOSITORY:TAG", arguments.to));
     let Source::Registry(reference) = Source::parse(&arguments.to)? else { return Err(usage()) };

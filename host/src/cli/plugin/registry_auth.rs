@@ -1,5 +1,5 @@
-//! Credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a file or
-//! a variable, never from the command line, where every user of the machine could read it.
+//! Reads credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a
+//! file or a variable, never from the command line, where every user of the machine could read it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::files;
 
 /// The variable with the password.
 const PASSWORD_VARIABLE: &str = "HOST_REGISTRY_PASSWORD";
-/// The largest file of a password or token, bytes.
+/// The largest accepted file of a password or token in bytes.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// The variable with the token.
 const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
@@ -34,7 +34,7 @@ pub(super) struct RegistryAuthArguments {
 }
 
 impl RegistryAuthArguments {
-    /// Reads the files. Without user and token the access is anonymous.
+    /// Reads the files. Without a user or token the access is anonymous.
     pub(super) fn read(&self) -> Result<RegistryClient, CliError> {
         let authorities = self.ca.as_deref().map(authorities).transpose()?;
         Ok(RegistryClient { auth: self.account()?, authorities })
@@ -67,7 +67,7 @@ fn authorities(path: &Path) -> Result<Authorities, CliError> {
 
 fn secret_in(path: &Path, kind: &str) -> Result<Secret, CliError> {
     let mut text = String::new();
-    // A pipe is allowed: the operator passes it to this command.
+    // A pipe is allowed, because the operator passes it to this command.
     std::fs::File::open(path)
         .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| CliError::Usage(format!("cannot read the {kind} in {}: {error}", path.display())))?;

@@ -75,8 +75,8 @@ async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&st
     })
 }
 
-/// The adapter that was active before this one, in a history that begins with the newest event. It skips adapters that
-/// were rolled back, unless they were activated again after that.
+/// The adapter that was active before this one. The history begins with the newest event. Adapters that were rolled
+/// back are skipped, unless they were activated again later.
 fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'a AdapterRecord> {
     let mut worked: Vec<&AdapterRecord> = Vec::new();
     let mut current: Option<&AdapterRecord> = None;

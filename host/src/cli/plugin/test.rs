@@ -1,4 +1,4 @@
-//! `host plugin test`: the conformance suite over one adapter, one line for each check.
+//! `host plugin test`: runs the conformance suite on one adapter and prints one line for each check.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Exa
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
 
-/// The largest file of statements or settings, bytes.
+/// The largest accepted file of statements or settings in bytes.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug, clap::Args)]
@@ -120,7 +120,7 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     Ok(options)
 }
 
-/// `TYPE=FILE`.
+/// Parses `TYPE=FILE`.
 fn payload(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((kind, file)) if !kind.is_empty() && !file.is_empty() => Ok((kind.to_owned(), PathBuf::from(file))),

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    /// With `--key` it reads neither configuration nor pins.
+    /// With `--key` the command reads neither configuration nor pins.
     pub(super) fn needs_configuration(&self) -> bool {
         self.key.is_none()
     }
@@ -65,7 +65,7 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// The key as given, or the second line of the file that is named.
+/// The given key, or the second line of the named file.
 fn public_key(text: &str) -> Result<String, CliError> {
     if text.len() == 56 && !text.contains('.') {
         return Ok(text.to_owned());

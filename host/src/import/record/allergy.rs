@@ -25,7 +25,7 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.refer_to_encounter("encounter");
 }
 
-/// Each manifestation is a reaction of its own.
+/// Makes a reaction of each manifestation.
 fn put_reactions(resource: &mut Resource<'_>) {
     let mut reactions: Vec<Value> = Vec::new();
     for reaction in resource.entries("reaction") {

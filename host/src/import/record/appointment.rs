@@ -22,13 +22,14 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     }
 }
 
-/// The participants that are patients.
+/// The actors that are patients.
 fn patients(resource: &Resource<'_>) -> Vec<Value> {
     let actors = resource.entries("participant").iter().filter_map(|participant| participant.get("actor"));
     actors.filter(|actor| is_patient(actor, resource)).cloned().collect()
 }
 
-/// One that cannot be read is refused with its reason, where it is a patient as far as can be seen.
+/// Whether an actor is a patient. An unreadable reference that looks like one of a patient counts too, so that it is
+/// rejected with a reason.
 fn is_patient(actor: &Value, resource: &Resource<'_>) -> bool {
     if let Ok(referred) = reference::read(actor, "Basic", resource.context) {
         return referred.kind == Kind::Patient;

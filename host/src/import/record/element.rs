@@ -1,8 +1,8 @@
-//! Parts that several types have: codes, quantities, days, remarks. Pure functions over JSON.
+//! Reads elements that several types share: codes, quantities, days, notes. Pure functions over JSON.
 
 use serde_json::{Map, Number, Value, json};
 
-/// The longest text of a concept that a payload takes.
+/// The longest text of a concept that a payload accepts, in characters.
 const DISPLAY_CHARACTERS_MAX: usize = 255;
 
 /// A text that is not blank.
@@ -10,7 +10,7 @@ pub(super) fn text<'a>(value: &'a Value, element: &str) -> Option<&'a str> {
     value.get(element)?.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// The entries of a list; of any other value that one.
+/// The entries of a list; any other value counts as a list of one.
 pub(super) fn entries(value: Option<&Value>) -> &[Value] {
     match value {
         Some(Value::Array(entries)) => entries,
@@ -19,11 +19,11 @@ pub(super) fn entries(value: Option<&Value>) -> &[Value] {
     }
 }
 
-/// A `CodeableConcept`, as a payload has it.
+/// A `CodeableConcept` in the form of a payload.
 pub(super) struct Concept {
-    /// `None` when it holds nothing that a payload could hold.
+    /// `None` when the concept has nothing that a payload can hold.
     pub(super) value: Option<Value>,
-    /// It has codes, and none of them has a system.
+    /// Whether it has codes, and none of them has a system.
     pub(super) lacks_system: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn concept(concept: &Value) -> Concept {
     Concept { value: (!value.is_empty()).then_some(Value::Object(value)), lacks_system }
 }
 
-/// The codes of a concept, or of several, that are of this system or of none.
+/// The codes of one or several concepts that have this system or none.
 pub(super) fn codes<'a>(concepts: &'a [Value], system: &'a str) -> impl Iterator<Item = &'a str> {
     concepts
         .iter()
@@ -57,10 +57,10 @@ pub(super) fn codes<'a>(concepts: &'a [Value], system: &'a str) -> impl Iterator
         .filter_map(|coding| text(coding, "code"))
 }
 
-/// A quantity's value in a payload.
+/// The value of a quantity in a payload.
 pub(super) enum Measured {
     Quantity(Value),
-    /// One with a comparator: as a number it would be another value.
+    /// A quantity with a comparator, as text. A plain number would mean another value.
     Text(String),
     Unreadable,
 }
@@ -86,7 +86,7 @@ pub(super) fn quantity(quantity: &Value) -> Measured {
     Measured::Quantity(value)
 }
 
-/// The number of a `Quantity` in the unit of another, if it is in that unit or in none.
+/// The number of a `Quantity`, if its unit is that of `measured` or missing.
 pub(super) fn number_in_unit_of<'a>(quantity: &'a Value, measured: Option<&Value>) -> Option<&'a Number> {
     let unit = text(quantity, "code").or(text(quantity, "unit"));
     let units = measured.map(|measured| [text(measured, "code"), text(measured, "unit")]);
@@ -94,18 +94,18 @@ pub(super) fn number_in_unit_of<'a>(quantity: &'a Value, measured: Option<&Value
     quantity.get("value").and_then(Value::as_number).filter(|_| is_same && text(quantity, "comparator").is_none())
 }
 
-/// The ends of a `Period` that are there.
+/// The existing ends of a `Period`.
 pub(super) fn period(period: &Value) -> Map<String, Value> {
     let end = |name: &str| text(period, name).map(|moment| (name.to_owned(), json!(moment)));
     ["start", "end"].into_iter().filter_map(end).collect()
 }
 
-/// The day of a `dateTime`, or the month or the year where it has no more.
+/// The day of a `dateTime`; only the month or year if it has no more.
 pub(super) fn day(moment: &str) -> &str {
     moment.split_once('T').map_or(moment, |(day, _)| day)
 }
 
-/// The texts of several remarks, one a line.
+/// The texts of several notes, one per line.
 pub(super) fn remarks(notes: &[Value]) -> Option<String> {
     joined(notes.iter().filter_map(|note| text(note, "text")), "\n")
 }

@@ -9,7 +9,7 @@ const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.put_text("status", "status");
-    // R4 has a Coding here, and no CodeableConcept.
+    // R4 has a Coding here instead of a CodeableConcept.
     let class = resource.first("class").cloned().map(|class| json!({ "coding": [class] }));
     let code = class.as_ref().and_then(|class| element::codes(std::slice::from_ref(class), ACT_CODE).next());
     resource.put("class", code);
@@ -25,7 +25,7 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.refer_to_patient(subject.as_ref());
 }
 
-/// The first name that the entries of a list refer to.
+/// The first display name in the references of a list.
 fn name_in(resource: &Resource<'_>, list: &str, reference: &str) -> Option<String> {
     let mut references = resource.entries(list).iter().filter_map(|entry| entry.get(reference));
     references.find_map(|reference: &Value| element::text(reference, "display")).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! Makes a record without those optional fields that break a rule, and reports them.
+//! Makes a record, leaves out optional fields that break a rule, and reports them.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use crate::domain::ids::AggregateKey;
 use crate::domain::references::NamedReference;
 use crate::import::draft::Problem;
 
-/// Optional, and never left out: without it a refuted diagnosis would look like a confirmed one.
+/// An optional field that is never left out: without it a refuted diagnosis would look like a confirmed one.
 const NEVER_LEFT_OUT: [&str; 1] = ["verification_status"];
 
-/// Rounds of leaving out; a rule that looks at several fields is checked only when each of them is valid.
+/// The maximum number of passes. A rule about several fields is checked only when each of them is valid.
 const ROUNDS_MAX: usize = 8;
 
-/// The record, and the problems of what was left out of it.
+/// The record, and the problems of the fields that were left out.
 ///
 /// # Errors
 /// Every problem, when a required field is among them.
@@ -34,7 +34,7 @@ pub(super) fn validate(
         if places.contains(&None) {
             return Err(left_out);
         }
-        // From the end, so that the indices before it stay true.
+        // From the end, so that the remaining indices stay valid.
         places.sort();
         places.dedup();
         for place in places.iter().flatten().rev() {
@@ -51,7 +51,7 @@ enum Step {
     Entry(usize),
 }
 
-/// The deepest optional part of the payload that holds what a path names; `None` where all of it is required.
+/// The deepest optional part of the payload that contains the path; `None` if every part is required.
 fn removable(schema: &Value, payload: &Value, path: &str) -> Option<Vec<Step>> {
     let steps = steps(path)?;
     let (mut value, mut shape) = (payload, schema);
@@ -80,7 +80,7 @@ fn removable(schema: &Value, payload: &Value, path: &str) -> Option<Vec<Step>> {
     found.map(|last| steps[..=last].to_vec())
 }
 
-/// The schema that another refers to.
+/// The schema that a `$ref` leads to.
 fn resolved<'a>(schema: &'a Value, shape: &'a Value) -> &'a Value {
     match shape["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
         Some(name) => &schema["$defs"][name],
@@ -88,7 +88,7 @@ fn resolved<'a>(schema: &'a Value, shape: &'a Value) -> &'a Value {
     }
 }
 
-/// The steps of `reaction[0].severity`; `None` for a path that is not in the payload.
+/// The steps of a path such as `reaction[0].severity`; `None` for a path that is not in the payload.
 fn steps(path: &str) -> Option<Vec<Step>> {
     if ["id", "payload", "refs"].contains(&path) || path.starts_with("refs.") {
         return None;
@@ -109,7 +109,7 @@ fn remove(payload: &mut Value, place: &[Step]) {
     match (parent, last) {
         (Some(Value::Object(fields)), Step::Field(name)) => {
             fields.remove(name);
-            // A code means nothing without its system.
+            // A code is meaningless without its system.
             if name == "system" {
                 fields.remove("code");
             }

@@ -18,7 +18,7 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.put_note("note");
     let subject = resource.first("subject").cloned();
     resource.refer_to_patient(subject.as_ref());
-    // Of a statement it may also be an episode of care, which is no encounter.
+    // A statement's `context` may also be an episode of care, which is not an encounter.
     resource.refer_to_encounter(if is_request { "encounter" } else { "context" });
 }
 
@@ -29,7 +29,7 @@ fn fill_statement(resource: &mut Resource<'_>) {
     put_dosage(resource, "dosage");
 }
 
-/// An order is told in the words of a statement.
+/// Maps a request to the fields of a statement.
 fn fill_request(resource: &mut Resource<'_>) {
     if resource.elements.get("doNotPerform").is_some_and(|value| *value == json!(true)) {
         resource.reject("doNotPerform", "is true: an order not to give a medication cannot be kept");
@@ -47,7 +47,8 @@ fn fill_request(resource: &mut Resource<'_>) {
     put_dosage(resource, "dosageInstruction");
 }
 
-/// What is taken: a concept, that of a Medication within the resource or in the files, or the name of one elsewhere.
+/// Sets the medication: its concept, the code of a Medication in the resource or in the files, or else the display name
+/// of a reference.
 fn put_medication(resource: &mut Resource<'_>) {
     if let Some(concept) = resource.elements.get("medicationCodeableConcept").cloned() {
         return resource.put_read_concept("medication", Some(&concept));
@@ -73,7 +74,7 @@ fn put_effective(resource: &mut Resource<'_>) {
     resource.put("effective", period.or(moment));
 }
 
-/// The texts of all instructions, and the first way that one names.
+/// Sets the texts of all instructions, and the first route that is present.
 fn put_dosage(resource: &mut Resource<'_>, element: &str) {
     let dosages = resource.entries(element);
     let text = element::joined(dosages.iter().filter_map(|dosage| element::text(dosage, "text")), "; ");

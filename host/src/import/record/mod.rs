@@ -1,8 +1,8 @@
-//! Reads a FHIR resource (R4) that is not a Patient into a clinical record. It is the inverse of what the FHIR adapter
-//! writes, and takes as much of other systems' resources as the payloads can hold. `docs/commands.md` has the tables.
+//! Reads a FHIR resource (R4) that is not a Patient into a clinical record. It is the inverse of the FHIR adapter, and
+//! also reads resources of other systems as far as the payloads can hold them. `docs/commands.md` has the tables.
 //!
-//! It does no I/O. Elements without a field are ignored. What cannot be expressed is left out and reported where it is
-//! optional; where it is required there is no record. Read next: `resource.rs`, then a type such as `condition.rs`.
+//! It does no I/O. Elements without a field are ignored. An optional element that cannot be expressed is left out and
+//! reported; a required one rejects the record. Read next: `resource.rs`, then a type such as `condition.rs`.
 
 mod allergy;
 mod appointment;
@@ -29,7 +29,7 @@ use resource::Resource;
 
 const ENTERED_IN_ERROR: &str = "entered-in-error";
 
-/// What a record depends on next to its line.
+/// The context of a record: what it depends on in addition to its line.
 pub(super) struct Context<'a> {
     pub(super) options: &'a FhirOptions,
     pub(super) ids: &'a Ids,
@@ -37,7 +37,7 @@ pub(super) struct Context<'a> {
     pub(super) today: Day,
 }
 
-/// Reads one line with a resource of this type and kind, and returns the problems of what was left out of its record.
+/// Reads one line with a resource of this type and kind. Returns the record and the problems of the fields left out.
 ///
 /// # Errors
 /// Every problem, when there is no record.
@@ -58,7 +58,7 @@ pub(super) fn read(
         Kind::Observation => observation::fill(&mut resource),
         Kind::Appointment => appointment::fill(&mut resource),
         Kind::Other => pass_through::fill(&mut resource),
-        // Patients have a reader of their own.
+        // Patients are read by `fhir.rs`.
         Kind::Patient => resource.reject("resourceType", "is Patient"),
     }
     resource.finish(kind)
@@ -79,7 +79,7 @@ fn elements(line: &[u8]) -> Result<Value, Problem> {
     }
 }
 
-/// A record that should never have been written is not imported.
+/// Rejects a record with the status `entered-in-error`.
 fn refuse_errors(resource: &mut Resource<'_>) {
     let verification = resource.entries("verificationStatus");
     let is_refuted = verification

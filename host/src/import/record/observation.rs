@@ -8,7 +8,7 @@ use super::resource::Resource;
 const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const INTERPRETATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
 
-/// Forms of a value that a payload has no place for.
+/// Forms of a value that a payload cannot hold.
 const NO_PLACE: [&str; 4] = ["valueRange", "valueRatio", "valueSampledData", "valuePeriod"];
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
@@ -56,7 +56,7 @@ fn put_value(resource: &mut Resource<'_>) {
     }
 }
 
-/// Of several values each needs a number. One that has none is left out by the rules, and reported.
+/// Sets the components. One without a number breaks a rule, so it is left out and reported.
 fn put_components(resource: &mut Resource<'_>) {
     let component = |component: &Value| {
         let mut fields = Map::new();
@@ -71,7 +71,7 @@ fn put_components(resource: &mut Resource<'_>) {
     resource.put("component", (!components.is_empty()).then_some(components));
 }
 
-/// What is usual, in the unit of the value.
+/// Sets the reference range, in the unit of the value.
 fn put_reference_range(resource: &mut Resource<'_>) {
     let ranges = resource.entries("referenceRange");
     let range = match ranges {

@@ -1,4 +1,5 @@
-//! From any other FHIR resource to our `fhir-resource`: the resource as it is, with our ids in its references.
+//! Reads any other FHIR resource into our `fhir-resource`: the resource unchanged, except for our ids in its
+//! references.
 
 use serde_json::{Map, Value, json};
 
@@ -8,11 +9,11 @@ use super::{Context, reference};
 use crate::import::identity;
 use crate::import::kind::Kind;
 
-/// Identifiers of these systems name our own records: the adapter writes them anew.
+/// The prefix of the identifier systems of our own records. The adapter writes these identifiers again.
 const OUR_SYSTEMS: &str = "urn:neuronova:";
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
-    // The id is made of these two; the rest may be large, and is kept once.
+    // Only these two elements decide the id. The rest may be large, so it is not copied.
     let identity = json!({ "id": resource.elements["id"], "identifier": resource.elements["identifier"] });
     let mut elements = std::mem::replace(&mut resource.elements, identity);
     let mut found = Found { referred: Vec::new(), context: resource.context };
@@ -44,7 +45,7 @@ fn drop_own_identifiers(object: &mut Map<String, Value>, ours: &str) {
     }
 }
 
-/// What a resource refers to, each once.
+/// The references found in a resource, each once.
 struct Found<'a> {
     referred: Vec<(&'static str, String)>,
     context: &'a Context<'a>,
@@ -68,12 +69,12 @@ impl Found<'_> {
         }
     }
 
-    /// Puts our id into a reference to a record that an import makes. Others stay as they are.
+    /// Replaces the id in a reference to a record that an import makes. Other references are unchanged.
     fn rewrite(&mut self, name: &str, object: &mut Map<String, Value>) {
         let Some(literal) = object.get("reference").and_then(Value::as_str) else { return };
         let of_element = object.get("type").and_then(Value::as_str);
         let of_element = of_element.and_then(|name| crate::import::resource_type::known(name.as_bytes()));
-        // What an element without a type refers to is known by its name alone.
+        // Without a type, only the element's name shows what it refers to.
         let expected = of_element.or(match name {
             "patient" | "subject" => Some("Patient"),
             "encounter" => Some("Encounter"),
@@ -85,7 +86,8 @@ impl Found<'_> {
         let Ok(referred) = reference::of_text(literal, expected.unwrap_or("Basic"), self.context) else { return };
         let (kind, ours) = (referred.kind, referred.aggregate_id);
         if referred.resource_type == "MedicationRequest" {
-            // It becomes a MedicationStatement, which is no order: the reference names it without leading to it.
+            // The request becomes a MedicationStatement, which is not an order. So the reference keeps an identifier,
+            // and no link.
             let system = identity::system(kind, self.context.options);
             object.remove("reference");
             object.insert("type".to_owned(), json!(referred.resource_type));

@@ -1,4 +1,4 @@
-//! Reads what a resource refers to: `Type/ID`, `urn:uuid:`, an absolute URL, a search by identifier, or an identifier.
+//! Reads a reference: `Type/ID`, `urn:uuid:`, an absolute URL, a search by identifier, or an identifier.
 
 use serde_json::Value;
 
@@ -18,10 +18,10 @@ pub(super) struct Referred {
     pub(super) aggregate_id: String,
 }
 
-/// Reads an element of type `Reference`. `expected` is the type of a reference that names none.
+/// Reads an element of type `Reference`. `expected` is the type if the reference has none.
 ///
 /// # Errors
-/// Why nothing is known of the record that it names: a lower-case fragment.
+/// Why the referenced record cannot be determined, as a lower-case fragment.
 pub(super) fn read(reference: &Value, expected: &'static str, context: &Context<'_>) -> Result<Referred, &'static str> {
     let expected = text(reference, "type").and_then(|name| resource_type::known(name.as_bytes())).unwrap_or(expected);
     if let Some(literal) = text(reference, "reference") {
@@ -33,7 +33,7 @@ pub(super) fn read(reference: &Value, expected: &'static str, context: &Context<
     }
 }
 
-/// As [`read`], of the text alone.
+/// As [`read`], for the text of a reference.
 pub(super) fn of_text(literal: &str, expected: &'static str, context: &Context<'_>) -> Result<Referred, &'static str> {
     match locate(literal, expected, context)? {
         Located::Id(name, id) => by_id(name, id, context),
@@ -44,7 +44,7 @@ pub(super) fn of_text(literal: &str, expected: &'static str, context: &Context<'
     }
 }
 
-/// The code of a Medication in the files.
+/// The code of the referenced Medication, if it is in the files.
 pub(super) fn code_of_medication(reference: &Value, context: &Context<'_>) -> Option<Value> {
     match locate(text(reference, "reference")?, "Medication", context) {
         Ok(Located::Id("Medication", id)) => match context.ids.find(CODE_OF_MEDICATION, id) {
@@ -55,7 +55,7 @@ pub(super) fn code_of_medication(reference: &Value, context: &Context<'_>) -> Op
     }
 }
 
-/// What a reference names, before it is looked for.
+/// A parsed reference, before the lookup.
 enum Located<'a> {
     /// A resource by type and id.
     Id(&'static str, &'a str),
@@ -116,7 +116,7 @@ fn by_identifier(
     }
 }
 
-/// Text in which `%7C` stands for `|`, as in any URL.
+/// Replaces `%7C` by `|`.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! A resource while its record is made: its elements, the fields so far, and what was left out of them.
+//! A resource that is turned into a record: its elements, the fields so far, and the problems.
 
 use serde_json::{Map, Value, json};
 
@@ -43,7 +43,7 @@ impl<'a> Resource<'a> {
         self.entries(element).first()
     }
 
-    /// Whether one of the forms of an element is there, for example `onsetAge` of `onset`.
+    /// Whether a form of an element is present, for example `onsetAge` of `onset`.
     pub(super) fn has_form_of(&self, element: &str) -> bool {
         let object = self.elements.as_object();
         object.into_iter().flatten().any(|(name, _)| {
@@ -51,12 +51,12 @@ impl<'a> Resource<'a> {
         })
     }
 
-    /// Reports an element that the record is made without.
+    /// Reports an element that is left out of the record.
     pub(super) fn leave_out(&mut self, field: &'static str, message: &'static str) {
         self.left_out.push(problem(field, message));
     }
 
-    /// Reports an element without which no record is made.
+    /// Reports an element that makes the record invalid.
     pub(super) fn reject(&mut self, field: &'static str, message: &'static str) {
         self.rejected.push(problem(field, message));
     }
@@ -67,7 +67,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// The text of an element as it is. A value of another type is put too: the field's rules then report it.
+    /// Copies the text of an element. A value of another type is copied too, and the field's rules report it.
     pub(super) fn put_text(&mut self, field: &str, element: &str) {
         let value = match self.elements.get(element) {
             Some(Value::String(_)) => self.text(element).map(|text| json!(text)),
@@ -76,13 +76,13 @@ impl<'a> Resource<'a> {
         self.put(field, value);
     }
 
-    /// The day of an element that is a moment.
+    /// Copies the day of a timestamp.
     pub(super) fn put_day(&mut self, field: &str, element: &str) {
         let day = self.text(element).map(|moment| json!(element::day(moment)));
         self.put(field, day);
     }
 
-    /// A concept, the first of several.
+    /// Copies a concept; the first of several.
     pub(super) fn put_concept(&mut self, field: &'static str, element: &str) {
         let concept = self.first(element).cloned();
         self.put_read_concept(field, concept.as_ref());
@@ -100,8 +100,8 @@ impl<'a> Resource<'a> {
         self.put(field, read.value);
     }
 
-    /// The code of a concept by `system`, which the field takes as a word. A list may have several; the first that is
-    /// one of `words` counts, else the first.
+    /// Copies the code of a concept in `system` to a field of a closed set. Of several codes the first one in `words`
+    /// is used, else the first one.
     pub(super) fn put_code(&mut self, field: &'static str, element: &str, system: &str, words: &[&str]) {
         let codes: Vec<_> = element::codes(self.entries(element), system).collect();
         let code = codes.iter().find(|code| words.contains(code)).or(codes.first()).map(|code| json!(code));
@@ -116,7 +116,7 @@ impl<'a> Resource<'a> {
         self.put("note", note);
     }
 
-    /// When something began or ended: a `dateTime`, else the end of a `Period` that means it.
+    /// Copies the time when something began or ended: a `dateTime`, else the corresponding end of a `Period`.
     pub(super) fn put_partial_day(&mut self, field: &'static str, end_of_period: &str) {
         let (moment, period) = (format!("{field}DateTime"), format!("{field}Period"));
         let of_period = self.elements.get(&period).and_then(|period| element::text(period, end_of_period));
@@ -127,7 +127,7 @@ impl<'a> Resource<'a> {
         self.put(field, day);
     }
 
-    /// The patient of the record. Without one there is no record.
+    /// Sets the patient of the record. Without a patient the record is invalid.
     pub(super) fn refer_to_patient(&mut self, reference: Option<&Value>) {
         let read = match reference {
             Some(reference) => reference::read(reference, "Patient", self.context),
@@ -140,7 +140,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// The encounter of the record, if it has one.
+    /// Sets the encounter of the record, if it has one.
     pub(super) fn refer_to_encounter(&mut self, element: &str) {
         let Some(reference) = self.first(element) else { return };
         match reference::read(reference, "Encounter", self.context) {
@@ -157,23 +157,23 @@ impl<'a> Resource<'a> {
         self.references.push(NamedReference { name, aggregate_type, aggregate_id });
     }
 
-    /// The record, with the problems of what was left out of it.
+    /// The record, with the problems of the fields left out.
     ///
     /// # Errors
-    /// Every problem, when there is no record.
+    /// Every problem, when the record is invalid.
     pub(super) fn finish(mut self, kind: Kind) -> Result<(ClinicalRecord, Vec<Problem>), Vec<Problem>> {
         let id = match self.aggregate_id(kind) {
             Ok(id) => id,
             Err(found) => {
                 self.rejected.insert(0, found);
-                // The fields are checked all the same.
+                // Continues with a dummy id, so that problems of the fields are reported too.
                 "-".to_owned()
             }
         };
         let key = AggregateKey { aggregate_type: kind.aggregate_type().to_owned(), aggregate_id: id };
         let payload = Value::Object(self.payload);
         let validated = match kind {
-            // It is kept as a whole or not at all.
+            // A resource that is passed through is kept as a whole or not at all.
             Kind::Other => ClinicalRecord::new(key, payload, self.references)
                 .map(|record| (record, Vec::new()))
                 .map_err(|found| found.into_iter().map(Problem::from).collect()),
@@ -185,7 +185,7 @@ impl<'a> Resource<'a> {
                 Ok((record, self.left_out))
             }
             validated => {
-                // What was refused here is missing there.
+                // A rejected field is missing in the payload; that it is missing is not reported again.
                 let is_told = |found: &Problem| self.rejected.iter().any(|told| told.field == found.field);
                 let found = validated.err().unwrap_or_default().into_iter().filter(|found| !is_told(found));
                 Err(self.rejected.iter().cloned().chain(self.left_out).chain(found.collect::<Vec<_>>()).collect())

@@ -1,4 +1,4 @@
-//! Resources other than Patients: what becomes of each type, where references lead, what is refused and why.
+//! Resources other than Patients: the result of each type, references, and reasons for rejects.
 
 use super::*;
 use crate::domain::clinical::ClinicalRecord;
@@ -7,7 +7,7 @@ mod passed_through;
 mod references;
 mod types;
 
-/// Reads these lines for one kind, with the ids of all of them.
+/// Reads these lines for one kind, with the ids of all lines.
 fn read_kind(kind: Kind, lines: &[Value], change: impl Fn(&mut Options)) -> Chunk {
     let text = lines.iter().map(|line| line.to_string() + "\n").collect::<String>();
     let mut options = Options { kind: Some(kind), ..options(Format::Ndjson) };
@@ -21,7 +21,7 @@ fn read_kind(kind: Kind, lines: &[Value], change: impl Fn(&mut Options)) -> Chun
     read_all(text.as_bytes(), options).unwrap()
 }
 
-/// The only record of this resource, of which nothing was left out.
+/// The only record of this resource, without any field left out.
 fn record(kind: Kind, resource: &Value) -> ClinicalRecord {
     let mut chunk = read_kind(kind, std::slice::from_ref(resource), |_| {});
     assert!(chunk.rejects.is_empty(), "{:?}", reasons(&chunk));
@@ -32,7 +32,7 @@ fn payload(kind: Kind, resource: &Value) -> Value {
     serde_json::from_str(&record(kind, resource).payload()).unwrap()
 }
 
-/// A resource with more elements.
+/// The resource with additional elements.
 fn and(resource: &Value, more: &Value) -> Value {
     let mut resource = resource.clone();
     resource.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -1,4 +1,4 @@
-//! What a FHIR Patient holds that is no longer, or not yet, the patient's own.
+//! Names, addresses and identifiers of a Patient that are no longer, or not yet, valid.
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn an_identifier_that_is_over_is_nobodys_and_no_other_id_takes_its_place() {
             "1 identifier: has none of our system that is current: its use is old or its period is over"
         );
     }
-    // One of another system is not ours.
+    // An expired identifier of another system does not matter.
     assert_eq!(id(json!([{ "system": "urn:mrn", "value": "M", "period": over() }])), "P-1");
     let national = with(&json!({ "identifier": [
         { "value": "1", "type": { "coding": [{ "code": "NI" }] }, "period": over() },

@@ -1,4 +1,4 @@
-//! A line that never ends: it is refused at a limit, and not read on.
+//! A line without an end is refused at a limit, and reading stops.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// One line without an end, and how much of it was read.
+/// A single endless line, which counts the bytes read of it.
 struct Endless(Arc<AtomicUsize>);
 
 impl Read for Endless {

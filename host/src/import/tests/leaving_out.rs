@@ -1,4 +1,5 @@
-//! What a patient can go without costs that field alone, and is told; what it cannot go without costs the record.
+//! A problem of an optional field leaves out that field alone, and is reported. A problem of a required one rejects the
+//! record.
 
 use super::*;
 
@@ -101,7 +102,7 @@ fn an_empty_cell_is_absent_and_one_that_is_not_text_is_left_out() {
     let (first, last) = (&chunk.patients[0], &chunk.patients[1]);
     assert_eq!((&first.phone_home, &first.street, first.country.as_deref()), (&None, &None, Some("KR")));
     assert_eq!((&last.street, last.country.as_deref()), (&None, Some("DE")));
-    // What values are called is for NDJSON too.
+    // Translations of values apply to NDJSON too.
     let mut options = super::options(Format::Ndjson);
     options.columns = ColumnMap::read(&map_file).unwrap();
     assert!(options.columns.is_of_values_alone());
@@ -119,7 +120,7 @@ fn a_date_format_without_a_century_is_refused() {
             Err(problems) => assert!(!is_taken && problems.to_string().contains("four digits (%Y)"), "{problems}"),
         }
     }
-    // Two digits where four were said are no year of our time.
+    // A year of two digits does not match the format, which has four.
     let (_folder, map_file) = file(b"date_format = \"%d.%m.%Y\"\n");
     let mut options = options(Format::Csv);
     options.columns = ColumnMap::read(&map_file).unwrap();

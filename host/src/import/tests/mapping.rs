@@ -42,7 +42,7 @@ fn names_find_their_script_with_and_without_a_representation() {
     ] {
         assert_eq!(patient[field], text, "{field}");
     }
-    // One name alone is the required one, in whatever script.
+    // A single name is the required one, in any script.
     let alone = plain(&with(&json!({ "name": [name("김", "민준")] })));
     assert_eq!((&alone["family_name"], alone.get("native_family_name")), (&json!("김"), None));
     let two_latin = plain(&with(&json!({ "name": [name("Nguyễn", "Anh"), name("Tran", "Anh")] })));

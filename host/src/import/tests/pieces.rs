@@ -1,4 +1,4 @@
-//! A file that comes in pieces, as from a pipe, is read as the whole.
+//! A file that arrives in pieces, as from a pipe, is read like the whole.
 
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_a_file_begins_with_is_seen_in_however_small_pieces_it_comes() {
     let marked = ["\u{feff}", CSV].concat();
-    // A packed file may have parts, and its first may hold a byte.
+    // A gzip file may have several members, and the first may hold a single byte.
     let parts = [packed(&marked.as_bytes()[..1]), packed(&marked.as_bytes()[1..])].concat();
     for file in [CSV.as_bytes(), marked.as_bytes(), &packed(CSV.as_bytes()), &packed(marked.as_bytes()), &parts] {
         for piece in [1, 2, 3, 7, 4_096] {

@@ -1,4 +1,4 @@
-//! Quotes and line ends of CSV: no record is hidden behind a quote silently.
+//! Quotes and line ends of CSV: no quote hides a record unnoticed.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn with_notes(quotes: Quotes) -> Options {
     options
 }
 
-/// What was given out before the file ended, and why it ended there.
+/// The records returned before the file ended with an error, and the error.
 fn until_broken(content: &str, options: Options) -> (Vec<String>, ImportError) {
     let (_folder, path) = file(content.as_bytes());
     let mut chunks = Chunks::open(&path, options, None).unwrap();
@@ -34,9 +34,9 @@ fn until_broken(content: &str, options: Options) -> (Vec<String>, ImportError) {
 #[test]
 fn a_quote_that_is_open_in_a_column_that_is_passed_over_stops_the_import_at_its_line() {
     for behind in [
-        // Nothing closes it.
+        // No later quote closes the open one.
         row("P-3", "fine"),
-        // Another quote closes it, inside a cell, at its begin, at its end.
+        // Another quote closes it: inside a cell, at its beginning, or at its end.
         row("P-3", "said \"no\""),
         row("P-3", "\"fine\""),
         row("P-3", "5\""),
@@ -53,7 +53,7 @@ fn a_quote_that_is_open_in_a_column_that_is_passed_over_stops_the_import_at_its_
 
 #[test]
 fn the_suggested_quotes_option_reads_the_file() {
-    // As in a file whose quotes are text: the quote that closes the cell is another record's.
+    // In a file whose quotes are plain text, the quote that closes the cell belongs to another record.
     let text = format!("{NOTES}\n{}{}{}", row("P-1", "ok"), row("P-2", "\"fell from bed"), row("P-3", "said \"no\""));
     let (_, error) = until_broken(&text, with_notes(Quotes::Doubled));
     assert!(error.message.contains("--quotes none") && !error.message.contains("backslash"), "{error}");
@@ -61,7 +61,7 @@ fn the_suggested_quotes_option_reads_the_file() {
     assert_eq!((ids(&chunk), chunk.rejects.len()), (vec!["P-1", "P-2", "P-3"], 0));
     let never = format!("{NOTES}\n{}", row("P-1", "\"open"));
     assert!(until_broken(&never, with_notes(Quotes::Doubled)).1.message.contains("--quotes none"));
-    // ... and as `INTO OUTFILE` writes it.
+    // A quote after a backslash, as `INTO OUTFILE` writes it.
     let text = format!("{NOTES}\n{}", row("P-1", r#""he said \"no\", twice""#));
     let chunk = read_all(text.as_bytes(), with_notes(Quotes::Doubled)).unwrap();
     assert!(
@@ -77,7 +77,7 @@ fn a_quote_that_is_open_in_the_first_column_stops_the_import_too() {
     let header = NOTES.rsplit_once(',').map(|(fields, notes)| format!("{notes},{fields}")).unwrap();
     let (taken, error) = until_broken(&format!("{header}\n{rows}"), with_notes(Quotes::Doubled));
     assert_eq!((taken, error.line), (Vec::new(), Some(2)), "{error}");
-    // A cell of several lines there is none when it is no record by itself.
+    // A multi-line cell is accepted there if it does not look like a record.
     let text = format!("{header}\n\"one, two\nthree\",R-1,Kim,M,1980-01-01,male\n");
     assert_eq!(ids(&read_all(text.as_bytes(), with_notes(Quotes::Doubled)).unwrap()), ["R-1"]);
 }

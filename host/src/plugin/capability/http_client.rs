@@ -110,10 +110,10 @@ impl Drop for Inner {
 }
 
 impl HttpClient {
-    /// For one target.
+    /// Creates the client of one target.
     ///
     /// # Errors
-    /// What is wrong with the certificates, or that the system gives no thread.
+    /// The problem of the certificates, or that the system cannot start a thread.
     pub(super) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
         // Shorter than the whole timeout, so that an unreachable server is recognised as one: its request was never
         // sent.

@@ -1,8 +1,7 @@
 //! Compressed responses: gzip and deflate are decompressed, requested or not; any other coding is refused by name.
 //!
-//! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused
-//! before more of it is in memory. Each coding costs memory and time of its own, so one that was applied twice is
-//! refused too.
+//! Limits count decompressed bytes, not bytes on the wire: a response that exceeds its limit is refused before more of
+//! it is in memory. Each coding costs memory and time of its own, so several codings in a row are refused too.
 
 use std::io::{self, Write};
 
@@ -65,10 +64,11 @@ impl Write for Sink {
 }
 
 impl Decoder {
-    /// For an answer with these headers, of at most `bytes_max` when it is unpacked; `None` when it is not packed.
+    /// The decoder for a response with these headers, of at most `bytes_max` decompressed bytes; `None` when it is not
+    /// compressed.
     ///
     /// # Errors
-    /// The codings, as far as they may be shown, where one of them is not known or there are several.
+    /// The codings, made safe for a message, when one of them is unknown or there are several.
     pub(super) fn of(headers: &HeaderMap, bytes_max: u64) -> Result<Option<Self>, String> {
         let sink = Sink { unpacked: Vec::new(), left: bytes_max, is_over: false };
         let codings: Vec<String> = headers

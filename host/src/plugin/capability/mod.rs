@@ -1,8 +1,8 @@
-//! What the host does for an adapter during one call, one capability per module; `imports/` answers the adapter's calls
-//! with them.
+//! The capabilities that an adapter gets for one call, one per module. `imports/` uses them to serve the adapter's
+//! calls.
 //!
-//! Each of them counts its uses and refuses anything that was not granted. None of them reveals a secret, opens a file,
-//! or keeps anything of one call for the next. Read next: `sql.rs`, then `http.rs`.
+//! Each capability counts its uses and refuses anything that was not granted. None reveals a secret, opens a file, or
+//! keeps data of one call for the next. Read next: `sql.rs`, then `http.rs`.
 
 pub(super) mod http;
 pub(super) mod http_access;

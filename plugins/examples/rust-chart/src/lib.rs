@@ -1,6 +1,6 @@
 //! A database adapter in Rust: keeps one row of `example_chart` for each patient.
 //!
-//! It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
+//! It writes no other table. `wit/` defines what it may call, and what each kind of failure means.
 
 use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::patient;
@@ -20,7 +20,7 @@ impl DatabaseAdapter for Chart {
         }
     }
 
-    /// Asks for every column without reading a row, so that `host check` can say what is missing.
+    /// Selects every column without reading a row, so that `host check` can report missing ones.
     fn check(db: &Transaction) -> Result<Report, Failure> {
         let sql = "SELECT patient_id, family_name, given_name, birth_date, phone FROM example_chart WHERE 1 = 0";
         db.query(sql, &[], 1).map_err(|error| error.during("look at example_chart"))?;
@@ -32,14 +32,14 @@ impl DatabaseAdapter for Chart {
         outcomes.map(Applied::from)
     }
 
-    /// Not called, since the description does not name it.
+    /// Never called, because the description declares no type as observable.
     fn observe(_: &Transaction, _: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
         Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 
-/// What concerns one change becomes its outcome; what the database refuses speaks for the batch, which the host then
-/// rolls back, and halves where that helps.
+/// Writes one change. A failure of this change alone is its outcome. An error of the database fails the batch: the host
+/// rolls it back, and splits it if that helps.
 fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
     if change.aggregate_type != "patient" {
         let message = "only patients are kept here".to_owned();
@@ -66,7 +66,7 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
     let insert =
         "INSERT INTO example_chart (family_name, given_name, birth_date, phone, patient_id) VALUES (?, ?, ?, ?, ?)";
     let parameters: Vec<Value> = values.into_iter().chain([key]).collect();
-    // Rows matched, not rows changed: the same change may come twice, and must then do nothing new.
+    // The database reports matched rows, not changed ones. The same change may come twice, and then changes nothing.
     let updated = db.execute(update, &parameters).map_err(|error| error.during("update example_chart"))?;
     if updated.rows_affected == 0 {
         db.execute(insert, &parameters).map_err(|error| error.during("insert into example_chart"))?;
@@ -74,7 +74,7 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
     Ok(applied(change))
 }
 
-/// The chart's number is the patient's own id.
+/// The receipt: the patient's own id is the chart's number.
 fn applied(change: &Change) -> Outcome {
     Outcome::Applied(Receipt { remote_id: change.aggregate_id.clone(), remote_version: None, fingerprint: None })
 }

@@ -1,7 +1,7 @@
 //! An HTTP adapter in Rust: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
 //!
-//! The id in the address is the patient's own, so that the same change twice writes the same document. The host adds
-//! the credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
+//! The id in the URL is the patient's own, so the same change sent twice writes the same document. The host adds the
+//! credentials and refuses every other URL. `wit/` defines what the adapter may call, and what each failure means.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
 use adapter_sdk::patient;
@@ -10,7 +10,7 @@ use adapter_sdk::{
     Outcome, Receipt, RemoteEdit, Report, Subject,
 };
 
-/// What the directory keeps of a patient.
+/// The fields of a patient that the directory stores.
 const FIELDS: [&str; 6] = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"];
 
 struct Directory;
@@ -32,14 +32,14 @@ impl HttpAdapter for Directory {
         Ok(Report { summary: "a directory of patients".to_owned(), findings: Vec::new(), state: Vec::new() })
     }
 
-    /// One after the other: what speaks for the whole target ends the batch.
+    /// Delivers one change after the other. A failure of the whole target ends the batch.
     fn apply(context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
         let outcomes: Result<Vec<_>, _> =
             changes.iter().map(|change| apply_one(context.on_remote_edit, change)).collect();
         outcomes.map(Applied::from)
     }
 
-    /// Not called, since the description does not name it.
+    /// Never called, because the description declares no type as observable.
     fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
         Ok(adapter_sdk::not_observed(&subjects))
     }
@@ -63,7 +63,7 @@ fn apply_one(on_remote_edit: RemoteEdit, change: &Change) -> Result<Outcome, Fai
     };
     let mut request =
         Request::new(Method::Put, path).with_header("content-type", "application/json").with_body(document);
-    // Only over what we wrote ourselves, where the operator wants other people's edits kept.
+    // With the policy `hold`, only a document that we wrote ourselves is overwritten.
     let ours = change.link.as_ref().filter(|link| link.fingerprint.is_some());
     if let Some(version) = ours.and_then(|link| link.remote_version.as_ref())
         && on_remote_edit == RemoteEdit::Hold
@@ -85,14 +85,14 @@ fn document(change: &Change) -> Result<Vec<u8>, Failure> {
     Ok(serde_json::Value::Object(fields.collect()).to_string().into_bytes())
 }
 
-/// An answer of any status; that there is none speaks for the target as a whole.
+/// Sends a request. A response of any status is a result; no response is a failure of the whole target.
 fn ask(request: &Request) -> Result<Response, Failure> {
     Client::from_settings()?
         .send(request)
         .map_err(|error| failure(FailureKind::Unavailable, &format!("{:?} patients: {error}", request.method)))
 }
 
-/// What a status means for this change. What speaks for the target as a whole ends the batch.
+/// The outcome of a change for this status. A failure of the whole target ends the batch.
 fn judged(response: &Response, doing: &str) -> Result<Outcome, Failure> {
     let failure = refusal(response, doing);
     match failure.kind {
@@ -122,7 +122,7 @@ fn applied(change: &Change, version: Option<String>) -> Outcome {
     Outcome::Applied(Receipt { remote_id: change.aggregate_id.clone(), remote_version: version, fingerprint })
 }
 
-/// Everything but letters, digits and `-._~` as `%XX`.
+/// Percent-encodes everything except letters, digits and `-._~`.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

@@ -1,8 +1,8 @@
 //! Tests of the server that change nothing there: whether it permits searches, and whether it keeps versions.
 //!
-//! Reads only: the host denies every request of a check that could write, a Bundle of reads too, since it cannot know
-//! what a server makes of one. So whether the credentials may write, and whether `If-Match` is honoured, shows at the
-//! first delivery: `exchange` and `delivery` notice both.
+//! It sends only reads. The host denies every request of a check that could write, including a Bundle of reads, because
+//! it cannot know how a server treats it. So only the first delivery shows whether the credentials may write and
+//! whether `If-Match` is honoured: `exchange` and `delivery` detect both.
 
 use adapter_sdk::http::{self, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel};
@@ -27,12 +27,12 @@ pub(crate) fn probe_query(system: &str) -> String {
 /// Whether we may search Patient by identifier, which needs the credentials where `/metadata` does not.
 ///
 /// # Errors
-/// `misconfigured` when the server refuses the search, or does not understand it; else as of any request.
+/// `misconfigured` when the server refuses the search or does not support it; otherwise as for any request.
 pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Finding, Failure> {
     let query = probe_query(&settings.identifier_system);
     let mut response = get(outside, &query)?;
     if response.status == 400 {
-        // Not every server takes a count of none.
+        // Some servers do not accept a count of 0.
         response = get(outside, query.trim_end_matches("&_count=0"))?;
     }
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
@@ -75,8 +75,8 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
     Ok(finding(FindingLevel::Ok, "Patient is searched by identifier; that we may write shows at the first delivery"))
 }
 
-/// What a record of ours shows of the versions that the statement promises; takes back, for every type, what the record
-/// does not have.
+/// Checks the declared versions against one of our records. Removes, for every type, the features that the record does
+/// not have.
 pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities: &mut Capabilities) -> Option<Finding> {
     let promised = capabilities.of(PATIENT)?.clone();
     if promised.versioning == Versioning::NoVersion {
@@ -99,7 +99,7 @@ pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities:
     let has_history = promised.history && {
         let history = read(outside, &format!("{record}/_history?_count=1"));
         let newest = |answer: &Answer| answer.found(PATIENT).and_then(|entries| version_of(entries.first()?));
-        // Another author may have written in between: any version will do.
+        // Another author may have written in between, so any version is accepted.
         history.is_some_and(|history| newest(&history).is_some())
     };
     for abilities in capabilities.types.values_mut().filter(|_| promised.history && !has_history) {

@@ -1,4 +1,4 @@
-//! Statements as servers write them, and answers that are none.
+//! CapabilityStatements as servers write them, and responses that are not a statement.
 
 use adapter_sdk::http::{Error, Response};
 use serde_json::json;
@@ -28,7 +28,7 @@ fn statement() -> Value {
     })
 }
 
-/// A server with this statement and with what else the in-memory one has.
+/// A server with this statement; its other responses are those of the in-memory server.
 fn server_with(statement: &Value) -> Server {
     let body = statement.to_string().into_bytes();
     Server {

@@ -1,7 +1,7 @@
-//! What a statement says of each resource type.
+//! The declarations of a statement about each resource type.
 //!
-//! Patient is needed: what it lacks is a problem. A clinical type that the server does not keep, or keeps for reading
-//! alone, is a warning: its changes are skipped.
+//! Patient is required: a missing feature of it is a problem. A clinical type that the server does not store, or only
+//! reads, is a warning, and its changes are skipped.
 
 use adapter_sdk::{Finding, FindingLevel};
 use serde_json::Value;
@@ -9,16 +9,16 @@ use serde_json::Value;
 use super::{Abilities, PATIENT, Versioning, finding, has, list};
 use crate::kind::TYPED;
 
-/// Interactions without which changes fail.
+/// The interactions without which changes fail.
 const NEEDED: [&str; 4] = ["read", "search-type", "create", "update"];
 
 /// One resource type of a statement.
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) abilities: Abilities,
-    /// It says which interactions there are.
+    /// Whether it lists its interactions.
     says: bool,
-    /// It can be searched by identifier.
+    /// Whether it can be searched by identifier.
     finds: bool,
 }
 
@@ -31,7 +31,7 @@ fn read_one(resource: &Value) -> Option<Listed> {
     let flag = |element: &str| resource.get(element).and_then(Value::as_bool).unwrap_or(false);
     let interactions = list(resource, "interaction");
     let listed = |code: &str| has(interactions, "code", code);
-    // A statement that lists none at all has left them out.
+    // A statement that lists no interaction has omitted the list.
     let says = NEEDED.iter().any(|code| listed(code));
     let missing = NEEDED.into_iter().filter(|code| says && !listed(code)).map(str::to_owned);
     let abilities = Abilities {
@@ -49,7 +49,7 @@ fn read_one(resource: &Value) -> Option<Listed> {
     Some(Listed { name, abilities, says, finds: has(list(resource, "searchParam"), "name", "identifier") })
 }
 
-/// What an operator should know of the types.
+/// The findings about types for an operator.
 pub(super) fn found(listed: &[Listed]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(patient) = listed.iter().find(|listed| listed.name == PATIENT) {

@@ -1,9 +1,10 @@
 //! Delivers a record without a link: searches for the record, creates it only where there is none, and searches again.
 //!
-//! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost
-//! answer, a rebuilt store, an older version of this adapter. Where clients may choose ids, the create is `PUT TYPE/{id
-//! derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record and change
-//! nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a duplicate at once.
+//! Owns the creates. Every path begins with a search by identifier, because the record may exist already: after a lost
+//! response, with a rebuilt store, or from an older version of this adapter. If clients may choose ids, the create is
+//! `PUT TYPE/{id derived from the identifier}` with `If-None-Match: *`. Two of these requests, however late, meet on
+//! one record and change nothing in it. Otherwise the create is a `POST`. After either, a second search detects a
+//! duplicate at once.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
@@ -21,8 +22,8 @@ impl Delivery<'_> {
             Stage::Search => match self.found(answer) {
                 Err(step) => step,
                 Ok(Some(current)) => self.on_current(rules, &current, version_of(&current)),
-                // What the target never had is deleted there already, and needs no merge. Nothing is created only to be
-                // deactivated, so a patient who was removed again before the first delivery never reaches the target.
+                // A record that the target never had needs no delete and no merge. Nothing is created only to be
+                // deactivated, so a patient who was removed before the first delivery never reaches the target.
                 Ok(None) if self.ends => nothing_there(),
                 Ok(None) => self.create(rules),
             },
@@ -110,14 +111,13 @@ impl Delivery<'_> {
                 }
                 self.note_written();
                 self.version = self.version_in(answer);
-                // Our id keeps our own requests apart. Another program may have created a record under an id of its
-                // own.
+                // Our id separates our own requests. Another program may have created a record under another id.
                 let told = if answer.is_bare() { Told::Nothing } else { Told::Record };
                 self.search(Stage::LookAgain { told })
             }
-            // It is there: made by a request of ours that was thought lost. Or it was there and is deleted.
+            // The record exists, from an earlier request of ours whose response was lost. Or it existed and is deleted.
             304 | 412 => self.read(Stage::ReadOurId { may_be_created: true }),
-            // Two at the same time: the other one may still be under way.
+            // Two requests met; the other one may still be in progress.
             409 => self.read(Stage::ReadOurId { may_be_created: false }),
             400 | 403 | 404 | 405 | 410 | 422 | 501 => {
                 self.id_refused = Some(answer.status);
@@ -149,8 +149,8 @@ impl Delivery<'_> {
         match (answer.status, self.shown(answer)) {
             (200, Some(current)) => match self.carries(current) {
                 Carries::Exactly => self.on_current(rules, &current.clone(), self.version_in(answer)),
-                // The server does not tell `AB-1` from `ab-1`: that record is another patient's. Our search has shown
-                // that there is not one of this list.
+                // The server does not distinguish `AB-1` from `ab-1`, and this record is another patient's. Our search
+                // has shown that ours does not exist.
                 Carries::InAnotherCase => {
                     self.id = None;
                     self.stage = Stage::Create;
@@ -183,8 +183,8 @@ impl Delivery<'_> {
         self.search(Stage::LookAgain { told: Told::Id })
     }
 
-    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was
-    /// asked for that the id could contradict; where the record cannot be read then, the answer to the create counts.
+    /// Handles the record under an id that the server chose. After a create without an id of ours (`has_looked`) there
+    /// was no requested id to compare with. If the record cannot be read then, the response to the create counts.
     fn on_chosen(&mut self, answer: &Answer, has_looked: bool) -> Step {
         match (answer.status, self.shown(answer)) {
             (200, Some(chosen)) if self.carries(chosen) != Carries::Exactly => {
@@ -215,7 +215,7 @@ impl Delivery<'_> {
             Ok(found) => found,
             Err(step @ Step::Done(Outcome::Failed(_))) if self.id.is_none() || answer.status == 200 => return step,
             Err(_) if told == Told::Nothing => return self.read(Stage::ReadUnproven),
-            // The record is there; that the search did not work this time takes nothing from that.
+            // The record exists; a failed search does not change that.
             Err(_) => {
                 self.suspect = None;
                 return self.applied(self.version.clone());
@@ -235,14 +235,14 @@ impl Delivery<'_> {
                 FailureKind::Transient,
                 "the server confirmed the TYPE without an id, and the search does not find it yet",
             ),
-            // Some servers index late. What they named is read before it is believed.
+            // Some servers update their index late. The record that they named is read to verify it.
             (Some(_), None) if told == Told::Id => self.read(Stage::ReadChosen { has_looked: true }),
             (Some(_), None) if told == Told::Nothing => self.read(Stage::ReadUnproven),
             (Some(_), _) => self.applied(self.version.clone().or_else(|| found.as_ref().and_then(version_of))),
         }
     }
 
-    /// A refusal that a record made before may explain: another host's, or our own whose answer was lost.
+    /// Handles a refusal that an existing record may explain: one of another host, or our own whose response was lost.
     fn look_into(&mut self, what: &str, answer: &Answer) -> Step {
         match self.refused(what, answer) {
             Step::Done(Outcome::Failed(mut refusal)) => {
@@ -265,18 +265,18 @@ impl Delivery<'_> {
         }
     }
 
-    /// The records that a search found, each of which carries our identifier.
+    /// The records in a search result. Each must carry our identifier.
     pub(super) fn carriers<'b>(&mut self, answer: &'b Answer) -> Result<Vec<&'b Value>, Step> {
         let Some(found) = answer.found(&self.kind.resource_type) else {
             return Err(self.refused("search for TYPE", answer));
         };
         let judged = found.into_iter().map(|patient| (patient, self.carries(patient)));
-        // A server that does not look at case answers with another patient's record too, which is not ours.
+        // A server that ignores case also returns another patient's record, which is not ours.
         let ours: Vec<_> = judged.filter(|(_, carries)| *carries != Carries::InAnotherCase).collect();
-        // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
+        // A server that ignores an unknown parameter returns every record: never use one of them.
         if ours.iter().any(|(_, carries)| *carries == Carries::Not) {
             let message = "the server does not search TYPE by identifier: it answered with TYPEs that do not carry it";
-            // Without that search there are no patients, but without this type the others go on.
+            // Without this search no patient can be delivered; for another type, the other types continue.
             return Err(if self.kind.is_patient() {
                 self.failed(FailureKind::Misconfigured, message)
             } else {

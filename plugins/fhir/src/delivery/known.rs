@@ -16,12 +16,11 @@ use crate::mapping;
 use crate::ownership::{self, Fingerprint, Kept, Merged};
 use crate::settings::Existing;
 
-/// Versions that are read to see which one our update replaced: ours, that one, and two that others may have written
-/// since.
+/// The number of versions to read: ours, the one that our update replaced, and two that others may have written since.
 const HISTORY_ENTRIES: u32 = 4;
 
 impl Delivery<'_> {
-    /// A record that was read by its id: goes on with it where it is ours.
+    /// Continues with a record that was read by its id, if it is ours.
     pub(super) fn on_read(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
         match self.identity_conflict(current) {
             Some(step) => step,
@@ -29,13 +28,14 @@ impl Delivery<'_> {
         }
     }
 
-    /// The conflict about a record that is not, or no longer, our patient's by its identifiers.
+    /// The conflict about a record whose identifiers do not show our patient, or no longer.
     fn identity_conflict(&self, current: &Value) -> Option<Step> {
         if self.was_named_by_operator() || self.carries(current) == Carries::Exactly {
             return None;
         }
         if carries_any(current, &self.kind.system) {
-            // Without a word about what it holds: whoever keeps the local state must not write over another patient.
+            // The message does not contain the record's fingerprint: an operator must not overwrite another patient's
+            // record by keeping the local state.
             return Some(
                 self.conflict(
                     "TYPE carries another AGGREGATE's identifier: the link leads to a record that is not ours",
@@ -48,7 +48,7 @@ impl Delivery<'_> {
         (self.kept.as_ref() != Some(&now)).then(|| self.holding(message, &now))
     }
 
-    /// The record as it is now: decides between leaving it, holding, and writing our elements into it.
+    /// Decides about the current record: leave it, hold the change, or write our elements into it.
     pub(super) fn on_current(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
         if let Some(id) = current.get("id").and_then(Value::as_str) {
             self.id = Some(id.to_owned());
@@ -78,7 +78,7 @@ impl Delivery<'_> {
         self.update(merged.resource, guard)
     }
 
-    /// The record with our elements in it.
+    /// The record with our elements.
     fn merged(&self, current: &Value) -> Merged {
         match &self.survivor {
             Some(link) => ownership::replace(current, link, self.last.as_ref(), &self.kind),
@@ -86,12 +86,12 @@ impl Delivery<'_> {
         }
     }
 
-    /// Whether an edit by others, or an operator's decision about one, keeps us from writing.
+    /// Whether an edit by others, or an operator's decision about one, prevents a write.
     fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
         let now = Kept::of(current, merged, &self.kind);
         let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
         if is_kept && self.kept.as_ref() == Some(&now) {
-            // The very state that the operator declined comes again: the decision is kept.
+            // An operator declined this same state before: the decision still applies.
             return Some(Step::Done(Outcome::Applied(Receipt {
                 remote_id: self.kind.remote_id(self.id.as_deref().unwrap_or_default()),
                 remote_version: version,
@@ -127,7 +127,7 @@ impl Delivery<'_> {
         Step::Send(Interaction { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
     }
 
-    /// Deletes a record whose type has no word for what the application deleted.
+    /// Deletes a record whose type has no status for deleted records.
     fn remove(&mut self, version: Option<String>) -> Step {
         if !self.abilities.deletes {
             return self.failed(
@@ -144,7 +144,7 @@ impl Delivery<'_> {
 
     pub(super) fn removed(&mut self, answer: &Answer) -> Step {
         match answer.status {
-            // Without an id the host forgets the link, so that the aggregate may come back.
+            // The receipt has no id, so the host removes the link and the aggregate may be created again.
             200 | 202 | 204 => nothing_there(),
             404 | 410 => self.absent(answer),
             412 if self.writes < WRITES_MAX => self.read(Stage::Read),
@@ -161,7 +161,7 @@ impl Delivery<'_> {
             return step;
         }
         if answer.status == 201 {
-            // The record that we knew had been deleted, and the server did not mind.
+            // The record had been deleted, and the server accepted the update nevertheless.
             let told = "TYPE had been deleted at the target, and the server created it anew on our update";
             self.notice = Some(self.say(told));
             return self.confirmed(answer);
@@ -175,8 +175,8 @@ impl Delivery<'_> {
         self.confirmed(answer)
     }
 
-    /// The record after a write that was answered with nothing: it is taken, unless the record is not there or still
-    /// holds what we wrote before.
+    /// Handles the record after a write without information in its response. The write counts as done, unless the
+    /// record is missing or still holds our earlier state.
     pub(super) fn on_unproven(&mut self, answer: &Answer) -> Step {
         const UNPROVEN: &str =
             "the server answered a write of TYPE with nothing, and the record shows that it was not done";
@@ -203,8 +203,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// The read that shows which version our update replaced, where the version that came back does not show that it
-    /// was the one that `If-Match` named.
+    /// The read that shows which version our update replaced, if the returned version does not show that it was the one
+    /// in `If-Match`.
     fn look_back(&mut self, version: Option<String>) -> Option<Step> {
         let before = self.replaces.as_deref().filter(|_| self.writes < WRITES_MAX)?;
         let number = |version: &str| version.parse::<u64>().ok();
@@ -222,16 +222,16 @@ impl Delivery<'_> {
         Some(Step::Send(Interaction::new(Method::Get, url, None)))
     }
 
-    /// What the version right before ours held.
+    /// Handles the content of the version right before ours.
     pub(super) fn on_version_before(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         match (answer.status, self.shown(answer)) {
             (200, Some(overwritten)) => self.on_overwritten(rules, &overwritten.clone()),
-            // Servers that count the versions of all records together have no such version of this one.
+            // A server that counts the versions of all records together has no such version of this one.
             _ => self.applied(self.version.clone()),
         }
     }
 
-    /// The record's last versions, the newest first.
+    /// Handles the record's last versions, the newest first.
     pub(super) fn on_history(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         let entries = answer.found(&self.kind.resource_type).unwrap_or_default();
         let ours = match &self.version {
@@ -248,7 +248,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Our update wrote over a version that we had not seen, which `If-Match` should have kept it from.
+    /// Handles an update that overwrote a version we had not seen, although `If-Match` should have prevented that.
     fn on_overwritten(&mut self, rules: &Rules<'_>, overwritten: &Value) -> Step {
         let version = self.version.take();
         self.notice = Some(
@@ -263,13 +263,13 @@ impl Delivery<'_> {
             );
         }
         let merged = self.merged(overwritten);
-        // Marked as shared also where nothing was lost this time: so the next write reads first.
+        // Marked as shared even if nothing was lost this time, so that the next write reads first.
         let lost = merged.fingerprint.shared;
         self.written = Some(merged.fingerprint.into_shared());
         if lost { self.update(merged.resource, version) } else { self.applied(version) }
     }
 
-    /// Remembers the fingerprint of the state that was sent, unless another one is remembered.
+    /// Stores the fingerprint of the sent state, unless one is stored already.
     pub(super) fn note_written(&mut self) {
         if let (None, Some(wanted)) = (&self.written, &self.wanted) {
             self.written = Some(Fingerprint::of_own(wanted, &self.kind));
@@ -282,8 +282,8 @@ impl Delivery<'_> {
         self.applied(self.version_in(answer))
     }
 
-    /// The answer to a write that speaks of another record than the one that was written: that one is read before
-    /// anything of it is believed.
+    /// Handles the response to a write that names another record than the one written: that record is read before the
+    /// response is used.
     pub(super) fn answered_with_another(&mut self, answer: &Answer) -> Option<Step> {
         let is_other = |record| !self.was_named_by_operator() && self.carries(record) != Carries::Exactly;
         if answer.record(&self.kind.resource_type).is_some_and(is_other) {
@@ -301,7 +301,7 @@ impl Delivery<'_> {
         if is_proof(answer) { self.gone() } else { self.search(Stage::ConfirmGone) }
     }
 
-    /// The search after a 404 that proves nothing.
+    /// Handles the search after an inconclusive 404.
     pub(super) fn confirm_gone(&mut self, answer: &Answer) -> Step {
         let found = match self.carriers(answer) {
             Ok(found) => found,
@@ -317,8 +317,8 @@ impl Delivery<'_> {
         if found.is_empty() {
             return self.gone();
         }
-        // Another record carries our identifier. Whether the one under this id is there, the server says without its
-        // address.
+        // Another record carries our identifier. A search by id shows whether the linked one exists, without using its
+        // URL.
         self.stage = Stage::ConfirmIdGone;
         let id = mapping::percent_encode(self.id.as_deref().unwrap_or_default());
         Step::Send(Interaction::new(Method::Get, self.kind.search(&format!("_id={id}")), None))
@@ -327,7 +327,7 @@ impl Delivery<'_> {
     pub(super) fn confirm_id_gone(&mut self, answer: &Answer) -> Step {
         match answer.found(&self.kind.resource_type) {
             Some(found) if found.is_empty() => self.gone(),
-            // The record itself, or whatever a server gives that does not know the parameter.
+            // The record itself, or the result of a server that does not support the parameter.
             _ => self.not_proven(),
         }
     }
@@ -336,11 +336,11 @@ impl Delivery<'_> {
         self.unreadable("TYPE/ID answered 404 without FHIR, and the search does not confirm that the record is gone")
     }
 
-    /// The record is no longer there.
+    /// Handles a record that no longer exists.
     fn gone(&mut self) -> Step {
         if self.ends {
-            // What should be inactive does not exist: there is nothing left to do. Without an id the link goes too, so
-            // that the patient may come back.
+            // A record that should become inactive does not exist: nothing is left to do. The receipt has no id, so the
+            // link is removed and the patient may be created again.
             return nothing_there();
         }
         if self.is_linked() {
@@ -351,7 +351,7 @@ impl Delivery<'_> {
 
     /// A conflict about a record whose content an operator may keep.
     fn holding(&self, message: &str, now: &Kept) -> Step {
-        // The host keeps what is in the brackets, and shows it to nobody: `plugins/README.md`.
+        // The host keeps the text in the brackets and does not show it: see `plugins/README.md`.
         self.conflict(&format!("{message} [holds {}]", now.to_text()))
     }
 }

@@ -1,4 +1,4 @@
-//! The paths of one change against a server in memory: no loss, no double, one request where one is enough.
+//! The paths of one change with a server in memory: nothing lost, no duplicate, one request if one is enough.
 
 mod clinical;
 mod creating;
@@ -19,7 +19,7 @@ fn given(server: &Server, id: usize) -> Value {
     server.record(id)["name"][0]["given"][0].clone()
 }
 
-/// The answer to a search that finds none.
+/// The response to a search without a match.
 fn nobody() -> Answer {
     let mut entry = json!({ "response": { "status": "200" }, "resource": { "resourceType": "Bundle" } });
     Answer::from_entry(&mut entry)
@@ -27,7 +27,7 @@ fn nobody() -> Answer {
 
 const SEARCH: &str = "GET Patient?identifier=urn%3Aneuronova%3Apatient-id%7CP-1";
 
-/// The ways a server may let us create: ids of ours, a condition on ids of its own, nothing at all.
+/// The ways to create at a server: ids of ours, a conditional create, a plain create.
 fn ways() -> [Capabilities; 3] {
     [able(), own_ids(), but(own_ids(), |it| it.conditional_create = false)]
 }

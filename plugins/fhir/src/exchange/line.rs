@@ -1,10 +1,10 @@
-//! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
+//! Sends the requests of one round, in Bundles or one by one, and learns about the server meanwhile.
 //!
-//! Owns what was learnt of the server, by earlier calls and in this one (no Bundles, no searches in them, no ids of
-//! ours, smaller Bundles), and the way from one bad request to its own answer: a Bundle that is refused or breaks is
-//! cut until the entry is found. A write that the server may still be working on is never part of that: it ends as
-//! unanswered. Before an unexpected response is attributed to a patient, a small search tests whether the target works.
-//! It judges no change, and `wire` sends.
+//! Owns the learned facts of earlier calls and of this one (no Bundles, no searches in them, no ids of ours, smaller
+//! Bundles). It also finds a bad request in a Bundle: a Bundle that is refused or aborted is split until the entry is
+//! found. A write that the server may still be working on is never sent again for that; it ends as unanswered. Before
+//! an unexpected response is attributed to a patient, a small search tests whether the target works. It judges no
+//! change, and `wire` sends.
 
 use std::collections::VecDeque;
 
@@ -18,29 +18,31 @@ use crate::capability::probe_query;
 use crate::delivery::{Interaction, Rules};
 use crate::learned::Learned;
 
-/// Bundles in a row that break before requests are sent one by one.
+/// The number of aborted Bundles in a row before requests are sent one by one.
 const BROKEN_BUNDLES_MAX: u32 = 3;
-/// Odd answers in a row, each about another patient, before the target is to blame although it says that it is well.
+/// The number of unexpected responses in a row, each for another patient, before the target is to blame even if it
+/// passes the test.
 const ODD_IN_A_ROW_MAX: u32 = 16;
-/// Requests of one call that may go unanswered. Each costs the target's whole time limit, and the call has one too.
+/// The maximum number of unanswered requests in a call. Each takes the target's whole timeout, and the call has a
+/// deadline.
 const TIMEOUTS_MAX: u32 = 2;
 
-/// What came of one request of a round.
+/// The result of one request of a round.
 #[derive(Debug)]
 pub(super) enum Reply {
     Answer(Answer),
-    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm:
-    /// look before it is sent again.
+    /// The server responded to its Bundle without carrying it out as requested, and doing it twice would do harm:
+    /// search before it is sent again.
     LookFirst,
-    /// It was sent and not answered, or not by the server. The failure is this request's own.
+    /// It was sent, and got no response or one that is not the server's. The failure concerns this request alone.
     Unanswered(Failure),
 }
 
-/// What came of a round.
+/// The result of a round.
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) replies: Vec<(usize, Reply)>,
-    /// Why the round ended early; requests without a reply may or may not have been carried out.
+    /// Why the round ended early. Requests without a reply may have been carried out.
     pub(super) stopped: Option<Failure>,
 }
 
@@ -55,7 +57,7 @@ pub(super) struct Line<'a> {
     broken_bundles: u32,
     odd_in_a_row: u32,
     timeouts: u32,
-    /// The target answered a search of our own in this call.
+    /// Whether the target responded to a search of our own in this call.
     is_well: bool,
 }
 
@@ -81,10 +83,10 @@ impl<'a> Line<'a> {
         Learned { slash: self.wire.needs_slash(), ..self.learned }
     }
 
-    /// Sends the requests; each at most once, unless doing it twice changes nothing.
+    /// Sends the requests. Each is sent at most once, unless doing it twice changes nothing.
     pub(super) fn round(&mut self, interactions: &[(usize, Interaction)]) -> Round {
         let mut round = Round::default();
-        // Apart, so that a refusal of searches is known as one.
+        // Searches are sent separately, so that a refusal of searches is recognised.
         for searches in [true, false] {
             let part: Vec<&(usize, Interaction)> =
                 interactions.iter().filter(|(_, interaction)| interaction.is_search() == searches).collect();
@@ -125,7 +127,7 @@ impl<'a> Line<'a> {
         bundle::chunks(entries, self.entries_max, self.rules.settings.bundle_bytes_max)
     }
 
-    /// Sends one Bundle; what has to be sent again goes into the queue.
+    /// Sends one Bundle. Entries that must be sent again go into the queue.
     fn together(
         &mut self,
         mut entries: Vec<Entry>,
@@ -157,7 +159,7 @@ impl<'a> Line<'a> {
                 );
                 queue.push_front(entries);
             }
-            // The server is done with it, so that what harms nobody twice may go again.
+            // The server is done with it, so requests that may be repeated are sent again.
             Sent::Odd(failure, _) => {
                 self.odd(&failure)?;
                 let again = self.take_out(&mut entries, round, |entry| !entry.is_post, || Reply::LookFirst);
@@ -192,7 +194,7 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Takes out the entries that must not be sent again as they are, and gives them their reply; gives the others.
+    /// Removes the entries that must not be sent again, with their reply, and returns the others.
     fn take_out(
         &mut self,
         entries: &mut Vec<Entry>,
@@ -227,7 +229,7 @@ impl<'a> Line<'a> {
         queue.push_front(entries);
     }
 
-    /// Sends one request for itself.
+    /// Sends a single request.
     fn alone(&mut self, index: usize, interaction: &Interaction, round: &mut Round) -> Result<(), Failure> {
         if interaction.only_if_new && self.learned.no_ids {
             round.replies.push((index, Reply::Answer(Answer::of_status(405))));
@@ -247,7 +249,7 @@ impl<'a> Line<'a> {
             }
             Sent::Odd(failure, Some(answer)) => {
                 self.odd(&failure)?;
-                // What looks like a success and is not FHIR confirms nothing.
+                // A success that is not FHIR confirms nothing.
                 let is_success = (200..300).contains(&answer.status);
                 Reply::Answer(if is_success { answer.without_status() } else { answer })
             }
@@ -266,12 +268,12 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Whether the server refuses our credentials a write that no server could carry out.
+    /// Whether the server refuses our credentials even for a write that no server could carry out.
     pub(super) fn refuses_every_write(&self) -> bool {
         self.wire.refuses_a_broken_write()
     }
 
-    /// Something odd came back: asks whether the target is well, where that is not known or has become doubtful.
+    /// Handles an unexpected response: tests whether the target works, unless that is known and not in doubt.
     fn odd(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.odd_in_a_row += 1;
         if self.odd_in_a_row >= ODD_IN_A_ROW_MAX {
@@ -289,24 +291,25 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A server that answers so has looked at what was asked.
+/// Whether the response shows that the server processed the request.
 fn is_sound(answer: &Answer) -> bool {
     matches!(answer.status, 200..=499) && !matches!(answer.status, 401 | 403 | 408 | 429)
 }
 
-/// Said of the search and not of the server's health.
+/// Whether the server refuses searches in Bundles, which does not concern its health.
 fn is_refused_search(answer: &Answer) -> bool {
     matches!(answer.status, 400 | 404 | 405 | 406 | 415 | 422 | 501)
 }
 
-/// The halves go to the end of the queue: what is sound in between shows that the server is well.
+/// Splits a Bundle and appends the halves to the queue. Responses to the Bundles before them show whether the server
+/// works.
 fn halve(mut entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
     let second = entries.split_off(entries.len() / 2);
     queue.extend([entries, second].into_iter().filter(|half| !half.is_empty()));
 }
 
-/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The
-/// host keeps the patient in work for as long as the server may be working on it.
+/// The failure of one patient whose single request got no response while the target works: it spends an attempt. The
+/// host keeps the patient in flight for as long as the server may be working on it.
 fn own(failure: Failure) -> Failure {
     Failure { kind: FailureKind::Transient, ..failure }
 }

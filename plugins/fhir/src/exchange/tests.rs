@@ -1,4 +1,4 @@
-//! What a whole call comes to, at a server in memory. Shared: batches, and faults that know which request they meet.
+//! Whole calls with a server in memory. Shared: batches, and faults for particular requests.
 
 mod bare;
 mod blame;
@@ -18,7 +18,7 @@ pub(super) fn batch(count: usize) -> Vec<Change> {
     (1..=count).map(|number| change(number, Operation::Create, "MinJun", None)).collect()
 }
 
-/// Creates so many patients, and gives an update of each.
+/// Creates this many patients, and returns an update of each.
 pub(super) fn updates(server: &Server, count: usize) -> Vec<Change> {
     let (settings, capabilities) = (Settings::default(), able());
     let outcomes = deliver(server, &rules(&settings, &capabilities), &batch(count)).unwrap();
@@ -26,7 +26,7 @@ pub(super) fn updates(server: &Server, count: usize) -> Vec<Change> {
     (1..=count).zip(&outcomes).map(update).collect()
 }
 
-/// A batch of which some patients carry a word that a fault can look for.
+/// A batch in which some patients carry a word that triggers a fault.
 pub(super) fn poisoned(count: usize, numbers: &[usize]) -> Vec<Change> {
     let mut changes = batch(count);
     for number in numbers {

@@ -1,8 +1,7 @@
 //! Sends one HTTP request, a Bundle or a single one, and classifies its response.
 //!
-//! Owns the difference between an answer of the server, an answer that no FHIR server gives, and no answer. It keeps no
-//! count and decides nothing. Read next: `outcome::of_response`, which has the table of statuses, and `line`, which
-//! decides.
+//! Distinguishes a response of the server, a response that no FHIR server sends, and no response. It keeps no count and
+//! decides nothing. Read next: `outcome::of_response`, which has the table of statuses, and `line`, which decides.
 
 use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind};
@@ -14,14 +13,14 @@ use crate::bundle::{self, Entry};
 use crate::delivery::Interaction;
 use crate::outcome::{self, Asked, Whole, failure};
 
-/// What came of one HTTP request.
+/// The result of one HTTP request.
 pub(super) enum Sent<T> {
     Answered(T),
-    /// Answered, but not as a FHIR server would. A single request keeps what can be read of it, if anything can.
+    /// The response is not one of a FHIR server. For a single request it includes the readable part, if any.
     Odd(Failure, Option<Answer>),
-    /// The connection broke after it was sent, or a gateway answered while the server may still be working on it.
+    /// The connection was aborted after sending, or a gateway responded while the server may still be working on it.
     Broken(Failure),
-    /// No answer in time; the server may still be working on it.
+    /// No response in time; the server may still be working on it.
     Slow(Failure),
     /// The target as a whole refuses.
     Target(Failure),
@@ -32,14 +31,14 @@ pub(super) enum Posted {
     Answers(Vec<Answer>),
     /// Refused as a whole, perhaps because of one entry.
     Refused,
-    /// The server does not take Bundles.
+    /// The server does not accept Bundles.
     NotTaken,
 }
 
-/// The way to the server.
+/// Sends requests to the server.
 pub(super) struct Wire<'a> {
     outside: &'a dyn Outside,
-    /// Where Bundles are posted: the base URL, with a slash behind it where the server redirects there.
+    /// Where Bundles are posted: the base URL, with a trailing slash if the server redirects there.
     base: &'static str,
 }
 
@@ -52,7 +51,7 @@ impl<'a> Wire<'a> {
         self.base == "/"
     }
 
-    /// Sends a search that finds nobody: whether the server is there and lets us in.
+    /// Sends a search without matches: whether the server responds and accepts our credentials.
     pub(super) fn finds_nobody(&self, query: String) -> bool {
         let request = with_headers(Request::new(Method::Get, query), false);
         let Ok(response) = self.outside.send(&request) else { return false };
@@ -65,8 +64,8 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Sends a create that is cut off after its first byte, which leaves no trace at any server. One that judges the
-    /// credentials first says whether they may write; one that reads the body first says nothing of them.
+    /// Sends a create that is cut off after its first byte, so that no server can carry it out. A server that checks
+    /// the credentials first shows whether they may write; one that reads the body first does not.
     pub(super) fn refuses_a_broken_write(&self) -> bool {
         let request = with_headers(Request::new(Method::Post, "Patient").with_body(b"{".to_vec()), true);
         self.outside.send(&request).is_ok_and(|response| matches!(response.status, 401 | 403))
@@ -88,7 +87,7 @@ impl<'a> Wire<'a> {
         let mut body: Option<Value> = serde_json::from_slice(&response.body).ok();
         let asked = Asked { what: &what, base_url: self.outside.base_url(), path: self.base };
         match outcome::of_response(&asked, &response, is_outcome(body.as_ref())) {
-            // Said of the address alone: entries have none of their own.
+            // This concerns the URL alone: entries of a Bundle have no URL of their own.
             Whole::Odd(_) if response.status == 404 => return Sent::Answered(Posted::NotTaken),
             Whole::Odd(_) if response.status == 501 => return Sent::Answered(Posted::NotTaken),
             Whole::Odd(failure) => return Sent::Odd(failure, None),
@@ -170,7 +169,7 @@ fn unsent<T>(what: &str, error: &Error) -> Sent<T> {
         Error::Timeout => Sent::Slow(failure),
         Error::Broken(_) => Sent::Broken(failure),
         Error::Refused(_) | Error::ConnectionFailed(_) => Sent::Target(failure),
-        // The server is done with it, whatever it meant to say.
+        // The server is done with it, whatever the response was meant to be.
         Error::UnknownCoding(_) | Error::Damaged => Sent::Odd(failure, None),
     }
 }
@@ -179,7 +178,7 @@ fn not_json(what: &str, response: &Response) -> String {
     format!("{what} was not answered with FHIR JSON, but with {}", outcome::unlike_json(response))
 }
 
-/// A redirect from the base URL to the same with a slash: some servers take Bundles only there.
+/// Whether the redirect only adds a slash to the base URL: some servers accept Bundles only there.
 fn leads_to_a_slash(response: &Response) -> bool {
     matches!(response.status, 301 | 302 | 307 | 308)
         && response.header("location").is_some_and(|location| location.trim().ends_with('/'))

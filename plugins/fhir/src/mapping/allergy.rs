@@ -1,4 +1,4 @@
-//! From our allergy to a FHIR R4 `AllergyIntolerance`.
+//! Maps our allergy to a FHIR R4 `AllergyIntolerance`.
 
 use adapter_sdk::clinical::{Allergy, Reaction};
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::kind::{Kind, Parts};
 pub(super) const CLINICAL: &str = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical";
 pub(super) const VERIFICATION: &str = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
 
-/// What of an `AllergyIntolerance` is ours.
+/// Our elements of an `AllergyIntolerance`.
 pub(crate) const PARTS: Parts = element::parts(
     &[
         "clinicalStatus",
@@ -28,7 +28,7 @@ pub(crate) const PARTS: Parts = element::parts(
     retire,
 );
 
-/// A record that was entered in error has no clinical status (ait-2).
+/// Marks a record as entered in error. It must then have no clinical status (ait-2).
 fn retire(record: &mut Map<String, Value>) {
     element::retire_verification(record, VERIFICATION);
 }

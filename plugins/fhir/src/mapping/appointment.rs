@@ -1,4 +1,4 @@
-//! From our appointment to a FHIR R4 Appointment.
+//! Maps our appointment to a FHIR R4 Appointment.
 //!
 //! An Appointment has no element for an encounter (an Encounter names its Appointment), so that reference is not sent.
 
@@ -9,7 +9,7 @@ use super::element::{self, References, begin, concept, put};
 use super::{present, text};
 use crate::kind::{Kind, Parts};
 
-/// What of an Appointment is ours. Of the participants the patient is; doctors and rooms are others'.
+/// Our elements of an Appointment. Of the participants, only the patient is ours.
 pub(crate) const PARTS: Parts = element::parts(
     &["status", "serviceType", "reasonCode", "description", "start", "end", "comment"],
     &[("identifier", element::is_our_identifier), ("participant", |_, entry| is_patient(entry))],
@@ -39,14 +39,14 @@ pub(super) fn resource(
     put(&mut resource, "start", Some(json!(appointment.start)));
     put(&mut resource, "end", Some(json!(appointment.end)));
     put(&mut resource, "comment", present(appointment.comment.as_ref()).map(|text| json!(text)));
-    // FHIR asks for one participant at least, and for a status of each.
+    // FHIR requires at least one participant, each with a status.
     let status = participation(&appointment.status);
     let patient = references.named("subject");
     put(&mut resource, "participant", patient.map(|patient| json!([{ "actor": patient, "status": status }])));
     resource
 }
 
-/// What the patient says to an appointment, as far as its status tells.
+/// The patient's participation status, as far as the appointment's status shows it.
 fn participation(status: &str) -> &'static str {
     match status {
         "proposed" | "pending" | "waitlist" => "needs-action",

@@ -1,4 +1,4 @@
-//! From our condition to a FHIR R4 Condition.
+//! Maps our condition to a FHIR R4 Condition.
 
 use adapter_sdk::clinical::Condition;
 use adapter_sdk::{Failure, FailureKind};
@@ -12,7 +12,7 @@ pub(super) const CLINICAL: &str = "http://terminology.hl7.org/CodeSystem/conditi
 pub(super) const VERIFICATION: &str = "http://terminology.hl7.org/CodeSystem/condition-ver-status";
 pub(super) const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/condition-category";
 
-/// What of a Condition is ours.
+/// Our elements of a Condition.
 pub(crate) const PARTS: Parts = element::parts(
     &[
         "clinicalStatus",
@@ -33,7 +33,7 @@ pub(crate) const PARTS: Parts = element::parts(
     retire,
 );
 
-/// A record that was entered in error has no clinical status, and FHIR then takes no abatement (con-4, con-5).
+/// Marks a record as entered in error. It must then have no clinical status and no abatement (con-4, con-5).
 fn retire(record: &mut Map<String, Value>) {
     element::retire_verification(record, VERIFICATION);
     record.retain(|element, _| !element.starts_with("abatement"));

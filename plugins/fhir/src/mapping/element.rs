@@ -1,4 +1,4 @@
-//! Parts that several types write: codes, quantities, remarks, references to other records.
+//! Elements of several types: codes, quantities, notes, references to other records.
 
 use adapter_sdk::Reference;
 use adapter_sdk::clinical::{Concept, Quantity};
@@ -8,7 +8,7 @@ use super::{present, text};
 use crate::kind::{IsOurs, Kind, Parts, Whole};
 use crate::settings::Settings;
 
-/// What a change refers to, as elements of type `Reference`.
+/// The references of a change, as elements of type `Reference`.
 #[derive(Clone, Copy)]
 pub(crate) struct References<'a> {
     pub(crate) all: &'a [Reference],
@@ -16,13 +16,13 @@ pub(crate) struct References<'a> {
 }
 
 impl References<'_> {
-    /// The reference of this name: to the server's record, or by identifier alone where this target does not take
+    /// The reference of this name: to the server's record, or by identifier alone if this target does not accept
     /// records of that type.
     pub(super) fn named(&self, name: &str) -> Option<Value> {
         self.all.iter().find(|reference| reference.name == name).and_then(|reference| self.element(reference))
     }
 
-    /// `None` for a type that is no resource of ours.
+    /// The element for a reference; `None` for a type without a resource of ours.
     pub(super) fn element(&self, reference: &Reference) -> Option<Value> {
         let kind = Kind::of(&reference.aggregate_type, self.settings)?;
         Some(match reference.remote_id.as_deref().filter(|id| !id.is_empty()) {
@@ -35,7 +35,7 @@ impl References<'_> {
     }
 }
 
-/// The object that every record of a type begins with.
+/// The elements that every record of a type has.
 pub(super) fn begin(kind: &Kind<'_>, aggregate_id: &str) -> Map<String, Value> {
     let mut resource = Map::new();
     resource.insert("resourceType".to_owned(), json!(kind.resource_type));
@@ -43,7 +43,7 @@ pub(super) fn begin(kind: &Kind<'_>, aggregate_id: &str) -> Map<String, Value> {
     resource
 }
 
-/// Whether an identifier is the one by which we find the record again.
+/// Whether an identifier is the one by which we find the record.
 pub(super) fn is_our_identifier(kind: &Kind<'_>, entry: &Value) -> bool {
     text(entry, "system") == Some(&*kind.system)
 }
@@ -65,7 +65,7 @@ pub(super) fn concept(concept: &Concept) -> Value {
     }
 }
 
-/// A code of one of FHIR's own systems.
+/// A `CodeableConcept` with a code of one of FHIR's own systems.
 pub(super) fn coded(system: &str, code: &str) -> Value {
     json!({ "coding": [{ "system": system, "code": code }] })
 }
@@ -84,7 +84,7 @@ pub(super) fn quantity(quantity: &Quantity) -> Value {
     value
 }
 
-/// A remark of ours has no author: the application does not say who wrote it.
+/// A note without an author: the application does not record who wrote it.
 pub(super) fn note(note: Option<&String>) -> Option<Value> {
     present(note).map(|text| json!([{ "text": text }]))
 }
@@ -93,12 +93,12 @@ pub(super) fn is_our_note(_: &Kind<'_>, entry: &Value) -> bool {
     !["authorString", "authorReference"].iter().any(|author| entry.get(author).is_some())
 }
 
-/// FHIR's codes have no spaces around them, and none twice in a row.
+/// Normalises white space: FHIR's codes have none at the ends and no two in a row.
 fn token(code: &str) -> String {
     code.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// SNOMED CT's codes of how grave a condition is.
+/// The SNOMED CT code of a severity.
 pub(super) fn severity(word: &str) -> Option<Value> {
     let (code, display) = match word {
         "mild" => ("255604002", "Mild"),
@@ -109,21 +109,21 @@ pub(super) fn severity(word: &str) -> Option<Value> {
     Some(json!({ "coding": [{ "system": "http://snomed.info/sct", "code": code, "display": display }] }))
 }
 
-/// What a record says once its aggregate was deleted: FHIR's word for what should never have been there.
+/// The status of a record whose aggregate was deleted.
 pub(super) const ENTERED_IN_ERROR: &str = "entered-in-error";
 
-/// Of a type that has the status as a plain code.
+/// Marks a record of a type with one status as entered in error.
 pub(super) fn retire_status(record: &mut Map<String, Value>) {
     record.insert("status".to_owned(), json!(ENTERED_IN_ERROR));
 }
 
-/// Of a type that has two statuses: one that speaks of the patient must then be absent.
+/// Marks a record of a type with two statuses as entered in error; its clinical status must then be absent.
 pub(super) fn retire_verification(record: &mut Map<String, Value>, system: &str) {
     record.remove("clinicalStatus");
     record.insert("verificationStatus".to_owned(), coded(system, ENTERED_IN_ERROR));
 }
 
-/// The parts of a type whose records have nothing of others in them by themselves.
+/// The elements of a type whose records never contain elements of others by default.
 pub(super) const fn parts(
     whole: &'static [&'static str],
     entries: &'static [(&'static str, IsOurs)],

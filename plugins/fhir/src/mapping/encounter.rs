@@ -1,4 +1,4 @@
-//! From our encounter to a FHIR R4 Encounter.
+//! Maps our encounter to a FHIR R4 Encounter.
 
 use adapter_sdk::clinical::Encounter;
 use serde_json::{Map, Value, json};
@@ -9,8 +9,8 @@ use crate::kind::{Kind, Parts};
 
 pub(super) const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
-/// What of an Encounter is ours. A participant or a place without a reference is a name of ours; others refer to
-/// records.
+/// Our elements of an Encounter. A participant or location without a reference is a name that we wrote; those of others
+/// refer to records.
 pub(crate) const PARTS: Parts = element::parts(
     &["status", "class", "type", "subject", "reasonCode", "period"],
     &[

@@ -1,4 +1,4 @@
-//! From our medication to a FHIR R4 `MedicationStatement`.
+//! Maps our medication to a FHIR R4 `MedicationStatement`.
 
 use adapter_sdk::clinical::{Effective, Medication};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use super::element::{self, References, begin, concept, put};
 use super::present;
 use crate::kind::{Kind, Parts};
 
-/// What of a `MedicationStatement` is ours.
+/// Our elements of a `MedicationStatement`.
 pub(crate) const PARTS: Parts = element::parts(
     &["status", "medication[x]", "subject", "context", "effective[x]", "dateAsserted", "reasonCode", "dosage"],
     &[("identifier", element::is_our_identifier), ("note", element::is_our_note)],
@@ -36,7 +36,7 @@ pub(super) fn resource(
     resource
 }
 
-/// A period also where only its beginning is known: the medication goes on from there.
+/// A period. Without an end it means that the medication continues.
 fn period(effective: &Effective) -> Value {
     let mut period = Map::new();
     put(&mut period, "start", effective.start.as_ref().map(|start| json!(start)));

@@ -1,4 +1,4 @@
-//! From our observation to a FHIR R4 Observation.
+//! Maps our observation to a FHIR R4 Observation.
 
 use adapter_sdk::clinical::{Component, Observation, ReferenceRange};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-catego
 const INTERPRETATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
 const ABSENT: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
 
-/// What of an Observation is ours.
+/// Our elements of an Observation.
 pub(crate) const PARTS: Parts = element::parts(
     &[
         "status",
@@ -59,7 +59,7 @@ pub(super) fn resource(
     resource
 }
 
-/// Why there is no value, as the status says it: profiles of vital signs ask for one of the two.
+/// The reason for an absent value, by the status: profiles of vital signs require a value or a reason.
 fn absent(observation: &Observation) -> Option<&'static str> {
     let has_value = observation.value_quantity.is_some()
         || observation.value_concept.is_some()
@@ -73,7 +73,7 @@ fn absent(observation: &Observation) -> Option<&'static str> {
     }
 }
 
-/// In the unit of the value, where it has one.
+/// The reference range, in the unit of the value if it has one.
 fn reference_range(range: &ReferenceRange, observation: &Observation) -> Value {
     let mut value = Map::new();
     for (element, limit) in [("low", &range.low), ("high", &range.high)] {

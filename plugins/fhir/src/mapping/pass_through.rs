@@ -1,4 +1,4 @@
-//! Any FHIR R4 resource as the application wrote it, with our identifier, and with the server's ids in its references.
+//! Passes a FHIR R4 resource through: adds our identifier, and inserts the server's ids into its references.
 
 use adapter_sdk::clinical::{FhirResource, LocalReference, aggregate_type_of};
 use adapter_sdk::{Failure, FailureKind, Reference};
@@ -10,11 +10,11 @@ use crate::kind::{Kind, Parts, Whole};
 use crate::outcome::failure;
 use crate::settings::Settings;
 
-/// The resource is ours as a whole, but for what a server keeps about it.
+/// The whole resource is ours, except for the server's own metadata.
 pub(crate) const PARTS: Parts =
     Parts { whole: Whole::AllBut(&["resourceType", "id", "meta", "text"]), entries: &[], kept: &[], retire: None };
 
-/// Types of R4 that have one identifier at most.
+/// Types of R4 with at most one identifier.
 const ONE: [&str; 10] = [
     "AdverseEvent",
     "Bundle",
@@ -28,7 +28,7 @@ const ONE: [&str; 10] = [
     "TestScript",
 ];
 
-/// Types of R4 that have none.
+/// Types of R4 without identifiers.
 #[rustfmt::skip]
 const NONE: [&str; 28] = [
     "AuditEvent", "Binary", "CapabilityStatement", "CompartmentDefinition", "GraphDefinition", "ImplementationGuide",
@@ -39,15 +39,15 @@ const NONE: [&str; 28] = [
     "SubstanceReferenceInformation", "SubstanceSourceMaterial", "TerminologyCapabilities", "VerificationResult",
 ];
 
-/// Whether records of this type can carry the identifier by which we find them again.
+/// Whether records of this type can carry the identifier by which we find them.
 pub(crate) fn has_identifier(resource_type: &str) -> bool {
     NONE.binary_search(&resource_type).is_err()
 }
 
-/// The resource as we want it to be, without an id.
+/// The wanted resource, without an id.
 ///
 /// # Errors
-/// `invalid` for identifiers that would make it another record of ours, and for references that lead nowhere.
+/// `invalid` for identifiers that would make it another record of ours, and for references without a target.
 pub(super) fn resource(
     kind: &Kind<'_>,
     id: &str,
@@ -66,7 +66,7 @@ pub(super) fn resource(
         Target::Record(reference) => Some(reference),
         Target::NotTaken | Target::Another => None,
     });
-    // The id and the version are the server's.
+    // The server assigns the id and the version.
     resource.remove("id");
     if let Some(meta) = resource.get_mut("meta").and_then(Value::as_object_mut) {
         meta.remove("versionId");
@@ -79,7 +79,7 @@ pub(super) fn resource(
     Ok(resource)
 }
 
-/// Puts our identifier into the resource.
+/// Adds our identifier to the resource.
 fn identify(resource: &mut Map<String, Value>, kind: &Kind<'_>, id: &str) -> Result<(), Failure> {
     let ours = json!({ "system": kind.system, "value": id });
     let theirs = match resource.get("identifier") {
@@ -109,14 +109,14 @@ fn identify(resource: &mut Map<String, Value>, kind: &Kind<'_>, id: &str) -> Res
     Ok(())
 }
 
-/// What a local reference leads to.
+/// The target of a local reference.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     /// The server's `Type/ID`.
     Record(String),
-    /// This target does not take the aggregate.
+    /// This target does not accept the aggregate.
     NotTaken,
-    /// No entry of `refs` is the one that the reference means.
+    /// No entry of `refs` matches the reference.
     Another,
 }
 
@@ -126,15 +126,15 @@ fn target(local: &LocalReference, references: References<'_>) -> Target {
     let Some(entry) = references.all.iter().find(is_meant) else { return Target::Another };
     let Some(id) = entry.remote_id.as_deref().filter(|id| !id.is_empty()) else { return Target::NotTaken };
     match id.split_once('/') {
-        // What was passed through is known by type and id.
+        // The remote id of a resource that is passed through has type and id.
         Some((resource_type, _)) if resource_type == local.resource_type => Target::Record(id.to_owned()),
         Some(_) => Target::Another,
         None => Target::Record(format!("{}/{id}", local.resource_type)),
     }
 }
 
-/// Gives references to aggregates that this target does not take their identifier instead: as they stand they would
-/// lead to another record.
+/// Replaces references to aggregates that this target does not accept by their identifier. Unchanged, they would lead
+/// to another record.
 fn by_identifier(resource: &mut Map<String, Value>, references: References<'_>) {
     let is_missing = |entry: &&Reference| entry.remote_id.as_deref().is_none_or(str::is_empty);
     let missing: Vec<_> = references.all.iter().filter(is_missing).collect();
@@ -158,7 +158,7 @@ fn replace(value: &mut Value, missing: &[&Reference], settings: &Settings) {
     }
 }
 
-/// The type and the identifier of what a `Reference` refers to, where it is one of the missing.
+/// The type and identifier for a `Reference`, if it refers to one of the missing aggregates.
 fn logical(object: &Map<String, Value>, missing: &[&Reference], settings: &Settings) -> Option<(String, Value)> {
     let (resource_type, rest) = object.get("reference")?.as_str()?.split_once('/')?;
     let id = rest.split_once("/_history/").map_or(rest, |(id, _)| id);

@@ -1,7 +1,7 @@
-//! From our patient to a FHIR R4 Patient.
+//! Maps our patient to a FHIR R4 Patient.
 //!
-//! What is read as a patient has dates that every server reads. Sources: FHIR R4 Patient; KR Core Patient (`name.text`
-//! 1..1); the ISO 21090 EN representation extension; US Core.
+//! Its dates are in a form that every server reads. Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the
+//! ISO 21090 EN representation extension; US Core.
 
 use adapter_sdk::patient::omb::{self, Category, Part};
 use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
@@ -11,19 +11,19 @@ use super::{insert_list, present, text};
 use crate::kind::{Kind, Parts, Whole};
 use crate::settings::Settings;
 
-/// `deceased[x]` in its two forms.
+/// The two forms of `deceased[x]`.
 const DECEASED: [&str; 2] = ["deceasedBoolean", "deceasedDateTime"];
 pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
 pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus";
-/// The type of a link to the record that is used instead.
+/// The type of a link to the record that replaces this one.
 const REPLACED_BY: &str = "replaced-by";
-/// US Core allows so many categories of race.
+/// The maximum number of race categories in US Core.
 const RACES_MAX: usize = 5;
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
-/// What of a Patient is ours. An entry without a `use` counts as ours, since a server or a form may have dropped it.
+/// Our elements of a Patient. An entry without a `use` counts as ours, because a server or a form may have dropped it.
 pub(crate) const PARTS: Parts = Parts {
     whole: Whole::These(&["active", "gender", "birthDate", "maritalStatus", "deceased[x]"]),
     entries: &[
@@ -40,13 +40,13 @@ pub(crate) const PARTS: Parts = Parts {
         }),
         ("address", |_, entry| matches!(text(entry, "use"), None | Some("home"))),
         ("communication", |_, entry| entry.get("preferred") == Some(&Value::Bool(true))),
-        // Only a merge writes one, so that every later state takes it away.
+        // Only a merge writes a link, so every later state removes it.
         ("link", |kind, entry| {
             text(entry, "type") == Some(REPLACED_BY)
                 && entry.pointer("/other/identifier/system").and_then(Value::as_str) == Some(&*kind.system)
         }),
     ],
-    // A death that others recorded is not undone by an application that knows of none.
+    // A death that others recorded stays, when the application does not know of it.
     kept: &DECEASED,
     retire: Some(|patient| _ = patient.insert("active".to_owned(), json!(false))),
 };
@@ -56,7 +56,7 @@ fn is_our_identifier(kind: &Kind<'_>, entry: &Value) -> bool {
         .is_some_and(|system| system == kind.system || kind.settings.national_id_system.as_deref() == Some(system))
 }
 
-/// The Patient as we want it to be, without an id.
+/// The wanted Patient, without an id.
 pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Value {
     let mut resource = Map::new();
     resource.insert("resourceType".to_owned(), json!("Patient"));
@@ -81,8 +81,7 @@ pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> 
     Value::Object(resource)
 }
 
-/// The link of a record that is no longer used to the one that is used instead. The identifier of our system tells it
-/// from links of others.
+/// The link from a merged record to its survivor. The identifier of our system distinguishes it from links of others.
 pub(crate) fn replaced_by(kind: &Kind<'_>, patient_id: &str, id: &str) -> Value {
     let identifier = json!({ "system": kind.system, "value": patient_id });
     json!({ "other": { "reference": format!("Patient/{id}"), "identifier": identifier }, "type": REPLACED_BY })
@@ -101,7 +100,7 @@ fn identifiers(patient: &Patient, settings: &Settings) -> Vec<Value> {
     identifiers
 }
 
-/// One name; or two where the patient has a name in another script, the native one first.
+/// The names: one, or two if the patient has a name in a native script. The native one is first.
 fn names(patient: &Patient) -> Vec<Value> {
     let title = present(patient.title.as_ref());
     let suffix = present(patient.suffix.as_ref());
@@ -115,7 +114,7 @@ fn names(patient: &Patient) -> Vec<Value> {
     let native_text: Vec<&str> = [native_family, native_given].into_iter().flatten().collect();
     let native_script = (!native_text.is_empty()).then(|| Script::of(&native_text.concat()));
 
-    // A name whose native form puts the family name first is written so in Latin letters too: Kim MinJun.
+    // If the native form puts the family name first, the Latin form does so too: Kim MinJun.
     let family_first = native_script.is_some_and(Script::is_east_asian);
     let family = Some(patient.family_name.as_str()).filter(|part| !part.is_empty());
     let mut parts: Vec<&str> = title.into_iter().collect();
@@ -162,14 +161,14 @@ fn representation(code: &str) -> Value {
     json!([{ "url": EN_REPRESENTATION, "valueCode": code }])
 }
 
-/// What a name is written in, as far as ISO 21090 tells apart.
+/// The script of a name, as ISO 21090 distinguishes it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Script {
     /// Hangul, kana.
     Syllabic,
     /// Han characters.
     Ideographic,
-    /// Everything else.
+    /// All other scripts.
     Alphabetic,
 }
 
@@ -248,13 +247,13 @@ fn extensions(patient: &Patient, settings: &Settings) -> Vec<Value> {
     }
     let race: Vec<_> = patient.race.as_deref().map(omb::race).into_iter().flatten().collect();
     let ethnicity: Vec<_> = patient.ethnicity.as_deref().map(omb::ethnicity).into_iter().flatten().collect();
-    // The value set of races has HL7's reasons for an absent value, and that of ethnicities has not.
+    // The value set of races contains HL7's reasons for an absent value, that of ethnicities does not.
     let races = us_core(US_CORE_RACE, &race, RACES_MAX, |_| true);
     let ethnicities = us_core(US_CORE_ETHNICITY, &ethnicity, 1, |category| !category.is_null_flavor());
     [races, ethnicities].into_iter().flatten().collect()
 }
 
-/// US Core's extension: the codes of the categories that are known, and everything as text, which it asks for.
+/// US Core's extension: the codes of known categories, and all parts as text, which it requires.
 fn us_core(url: &str, parts: &[Part<'_>], codes_max: usize, has_code: fn(&Category) -> bool) -> Option<Value> {
     let text: Vec<&str> = parts.iter().map(Part::text).collect();
     let text = text.join(", ");

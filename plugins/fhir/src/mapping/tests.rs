@@ -1,4 +1,4 @@
-//! The search by identifier, and what each type writes.
+//! The search by identifier, and the resource of each type.
 
 mod passed_through;
 mod typed;
@@ -14,7 +14,7 @@ use crate::wanted;
 const SUBJECT: (&str, &str, &str, Option<&str>) = ("subject", "patient", "P-1", Some("17"));
 const ENCOUNTER: (&str, &str, &str, Option<&str>) = ("encounter", "encounter", "E-1", Some("e9"));
 
-/// What a change of this type, id and references writes.
+/// The resource for a change of this type, id and references.
 fn written(change: &Change) -> Result<Value, Failure> {
     wanted::read(&Settings::default(), change).map(|wanted| wanted.resource.unwrap())
 }

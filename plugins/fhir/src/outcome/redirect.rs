@@ -1,15 +1,15 @@
-//! What is said of a redirect: where it leads, and what helps.
+//! Describes a redirect: its location and the fix.
 //!
-//! The location is the server's own text. Only its scheme, host and path are shown, bounded and in plain characters;
-//! what follows the path may hold a patient's identifier or a session. Where it only repeats the path of the request,
-//! that is left out, so that what is shown is the `base_url` to set.
+//! The location is the server's own text. Only its scheme, host and path are shown, limited in length and characters;
+//! the rest may contain a patient's identifier or a session. If it ends with the path of the request, that path is
+//! removed, so that the text is the `base_url` to set.
 
 use super::Asked;
 
-/// Characters of an address that are shown.
+/// The maximum length of a shown URL in characters.
 const ADDRESS_CHARS_MAX: usize = 120;
 
-/// The sentence behind "answered 302: ".
+/// The text after "answered 302: ".
 pub(super) fn line(asked: &Asked<'_>, location: Option<&str>) -> String {
     let Some(address) = location.and_then(|location| resolved(asked.base_url, location)) else {
         return "a redirect that names no address, which is not followed: check base_url".to_owned();
@@ -30,7 +30,7 @@ pub(super) fn line(asked: &Asked<'_>, location: Option<&str>) -> String {
     format!("a redirect to {}, which is not followed; fix: set base_url to where the service is", shown(leads_to))
 }
 
-/// `https://host/path` without anything behind the path, or the path alone where no base is known.
+/// `https://host/path` without query and fragment, or the path alone if no base is known.
 fn resolved(base: Option<&str>, location: &str) -> Option<String> {
     let location = location.trim().split(['?', '#', ';']).next().filter(|location| !location.is_empty())?;
     let (scheme, rest) = match location.split_once("://") {
@@ -47,7 +47,7 @@ fn resolved(base: Option<&str>, location: &str) -> Option<String> {
         }
     };
     let (authority, path) = rest.find('/').map_or((rest.as_str(), ""), |slash| rest.split_at(slash));
-    // What stands before the host may be a password.
+    // The part before the host may be a password.
     let host = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
     (!host.is_empty()).then(|| format!("{scheme}://{host}{path}"))
 }

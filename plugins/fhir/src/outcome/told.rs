@@ -1,28 +1,27 @@
 //! The part of an `OperationOutcome` that a message may repeat: one line in which every word is on a list.
 //!
-//! Servers repeat and rephrase the values that they complain about, so nothing is recognised as a value and left out.
-//! It is the other way round: codes, element paths and words that are in `words` pass, and `...` marks what did not.
-//! Words count letter by letter, in lower case or as the exact name of an element. So a family name comes through only
-//! where it is such a word.
+//! Servers repeat and rephrase the values in question, so values cannot be recognised and removed. Instead only known
+//! text passes: codes, element paths and the words in `words`; `...` marks an omission. A word must match exactly, in
+//! lower case or as the name of an element. So a family name passes only if it is such a word.
 
 mod words;
 
 use serde_json::Value;
 
-/// Characters of the whole line.
+/// The maximum length of the line in characters.
 const LINE_CHARS_MAX: usize = 300;
 /// The number of issues that are shown.
 const ISSUES_MAX: usize = 3;
-/// Bytes of a code that a server chose.
+/// The maximum length of a server's code in bytes.
 const CODE_BYTES_MAX: usize = 40;
-/// Digits of such a code: as many as no date and no phone number has.
+/// The maximum number of digits in such a code: fewer than a date or a phone number has.
 const CODE_DIGITS_MAX: usize = 5;
 /// Marks an omission.
 const LEFT_OUT: &str = "...";
 
-/// The line; `None` where there is nothing to tell.
+/// The line; `None` when nothing of the outcome may be repeated.
 ///
-/// Severity is left out, as an outcome of a failed request is an error. `payload` is the change's own.
+/// Severity is omitted, because the outcome of a failed request is an error. `payload` is that of the change.
 pub(super) fn line(outcome: &Value, payload: &str) -> Option<String> {
     let issues = outcome.get("issue")?.as_array()?;
     let is_grave = |issue: &&Value| {
@@ -52,7 +51,7 @@ fn of_issue(issue: &Value, payload: &str) -> String {
     [code, detail, place, said].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// A token that a server may use as a code, and that says nothing of the payload.
+/// Whether a token may be a server's code and does not repeat the payload.
 fn is_plain(code: &str, payload: &str) -> bool {
     code.len() <= CODE_BYTES_MAX
         && code.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -61,9 +60,9 @@ fn is_plain(code: &str, payload: &str) -> bool {
         && !payload.to_lowercase().contains(&code.to_lowercase())
 }
 
-/// An element's path, in either of FHIR's notations, with names of elements and small indices alone:
-/// `Patient.name[0].family`. It ends with `...` where something else comes, be it a literal or a condition. `None`
-/// where no name of it is known.
+/// An element's path, in either of FHIR's notations, reduced to element names and small indices:
+/// `Patient.name[0].family`. It ends with `...` before any other part, for example a literal or a condition. `None`
+/// when no name in it is known.
 fn place(path: &str) -> Option<String> {
     let mut kept = String::new();
     let mut rest = path.trim();
@@ -77,7 +76,7 @@ fn place(path: &str) -> Option<String> {
                 kept.push_str(name);
                 behind
             }
-            // Validators put the resource's own type and id there.
+            // Validators insert the resource's type and id here.
             '/' if rest.starts_with("/*") => rest.split_once("*/").map_or("", |(_, behind)| behind),
             '.' | '/' => {
                 if !kept.is_empty() && !kept.ends_with('.') {
@@ -98,7 +97,7 @@ fn place(path: &str) -> Option<String> {
     Some(kept.trim_end_matches('.').to_owned()).filter(|kept| !kept.is_empty())
 }
 
-/// The words of a text that are ours; `None` where there is none.
+/// The known words of a text; `None` if there is none.
 fn known_words(text: &str) -> Option<String> {
     let mut kept: Vec<String> = Vec::new();
     let mut before = "";
@@ -126,18 +125,18 @@ fn known(word: &str, before: &str) -> Option<String> {
     place(word).filter(|path| word.contains('.') && path == word && !path.contains(LEFT_OUT))
 }
 
-/// HAPI numbers its messages: `HAPI-0450`.
+/// Whether a word is a message number of HAPI: `HAPI-0450`.
 fn is_message_id(word: &str) -> bool {
     word.strip_prefix("HAPI-")
         .is_some_and(|number| number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Cuts between words.
+/// Cuts the line between words.
 fn bounded(line: &str) -> String {
     if line.len() <= LINE_CHARS_MAX {
         return line.to_owned();
     }
-    // Every word is of ASCII.
+    // Every known word is ASCII.
     let cut = line[..LINE_CHARS_MAX].rfind(' ').unwrap_or(0);
     format!("{} {LEFT_OUT}", &line[..cut])
 }

@@ -1,4 +1,4 @@
-//! What is kept, what is replaced, and when an edit is noticed.
+//! Kept elements, replaced elements, and detected edits.
 
 use super::*;
 use crate::mapping::patient::US_CORE_RACE;
@@ -18,7 +18,7 @@ fn ours() -> Value {
     })
 }
 
-/// The same record as a server gives it back, with what others added.
+/// The same record as a server returns it, with additions of others.
 fn shared() -> Value {
     let mut record = ours();
     record["id"] = json!("77");
@@ -125,7 +125,7 @@ fn a_death_recorded_by_others_is_kept_and_ours_can_be_withdrawn() {
     );
     assert_eq!(kept.resource["deceasedBoolean"], true);
     assert!(kept.fingerprint.shared && kept.unchanged);
-    // ... also the second time, when the link already speaks of the merged record.
+    // Also the second time, when the link has the fingerprint of the merged record.
     assert!(kept.fingerprint.matches(&theirs, &patient_kind(&settings())));
     let again = merge(&theirs, Some(&ours()), Some(&kept.fingerprint), &patient_kind(&settings()));
     assert_eq!(again.resource["deceasedBoolean"], true);
@@ -137,7 +137,7 @@ fn a_death_recorded_by_others_is_kept_and_ours_can_be_withdrawn() {
     assert_eq!(corrected.resource.get("deceasedDateTime"), None);
     assert!(!corrected.unchanged);
 
-    // Ours replaces the other form, since a record may have only one.
+    // Our form replaces the other one, because a record may have only one.
     let replaced = merge(&theirs, Some(&dead), None, &patient_kind(&settings()));
     assert_eq!(replaced.resource["deceasedDateTime"], "2024-12-31");
     assert_eq!(replaced.resource.get("deceasedBoolean"), None);
@@ -152,7 +152,7 @@ fn deactivating_without_a_state_changes_nothing_else() {
     object.remove("text");
     object["meta"] = json!({});
     for element in ["identifier", "name", "telecom", "address", "communication"] {
-        // Our entries come first; the order of these lists carries no meaning.
+        // Our entries come first; the order of these lists has no meaning.
         let entries = object[element].as_array_mut().unwrap();
         entries.rotate_left(1);
     }

@@ -1,4 +1,4 @@
-//! Changes, what a server can do, and one call with them.
+//! Changes, capabilities of servers, and calls with them.
 
 use adapter_sdk::{Change, Failure, FailureKind, Link, Operation, Outcome, Receipt, Reference, RemoteEdit};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::exchange::{self, Outside};
 use crate::learned::Learned;
 use crate::settings::Settings;
 
-/// The resource types that a server with everything keeps.
+/// The resource types of a server with all features.
 pub(crate) const TYPES: [&str; 11] = [
     "AllergyIntolerance",
     "Appointment",
@@ -25,7 +25,7 @@ pub(crate) const TYPES: [&str; 11] = [
     "QuestionnaireResponse",
 ];
 
-/// A server with everything.
+/// A server with all features.
 pub(crate) fn able() -> Capabilities {
     let abilities = Abilities {
         update_create: true,
@@ -42,7 +42,7 @@ pub(crate) fn able() -> Capabilities {
     }
 }
 
-/// The same server, of which every type does this otherwise.
+/// The same server with a different ability for every type.
 pub(crate) fn but(capabilities: Capabilities, change: impl Fn(&mut Abilities)) -> Capabilities {
     let mut capabilities = capabilities;
     capabilities.types.values_mut().for_each(change);
@@ -53,7 +53,7 @@ pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) 
     Rules { settings, capabilities, on_remote_edit: RemoteEdit::Overwrite }
 }
 
-/// A server that gives ids itself.
+/// A server that assigns ids itself.
 pub(crate) fn own_ids() -> Capabilities {
     but(able(), |it| it.update_create = false)
 }
@@ -94,12 +94,12 @@ pub(crate) fn receipt(outcome: &Outcome) -> &Receipt {
     }
 }
 
-/// Delivers one change, and gives its outcome.
+/// Delivers one change, and returns its outcome.
 pub(crate) fn one(server: &Server, rules: &Rules<'_>, change: &Change) -> Outcome {
     deliver(server, rules, std::slice::from_ref(change)).unwrap().remove(0)
 }
 
-/// Kind and message of a change that was not applied.
+/// The kind and message of a failed change.
 pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
     match outcome {
         Outcome::Failed(failure) => (failure.kind, &failure.message),
@@ -108,17 +108,17 @@ pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
     }
 }
 
-/// The receipt of a patient who was created just now.
+/// The receipt of a newly created patient.
 pub(crate) fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
     receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
 }
 
-/// Delivers as a first call does, which knows nothing of the server yet.
+/// Delivers as a first call, without learned state.
 pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
     exchange::deliver(outside, rules, Learned::default(), changes).map(|(outcomes, _)| outcomes)
 }
 
-/// A change of any type, with these references: name, type and id, and the id at the target.
+/// A change of any type with these references: name, type and id, and the id at the target.
 pub(crate) fn of_type(
     aggregate_type: &str,
     id: &str,
@@ -140,7 +140,7 @@ pub(crate) fn of_type(
     }
 }
 
-/// The same aggregate later.
+/// A later change of the same aggregate.
 pub(crate) fn later(change: &Change, operation: Operation, receipt: &Receipt) -> Change {
     let link = Link {
         remote_id: receipt.remote_id.clone(),

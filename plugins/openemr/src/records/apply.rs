@@ -1,9 +1,8 @@
-//! Makes OpenEMR hold the state of a batch of records of one kind, in a number of statements that does not grow with
-//! it.
+//! Makes OpenEMR hold the state of a batch of records of one kind, with a constant number of statements.
 //!
-//! Plan each change, look all rows up and lock them, decide each, create what is missing (`create.rs`), write what
-//! differs, then link issues to encounters and begin patients' lists. All of it is one transaction, so that a row of
-//! `forms` or a link is there exactly when its record is. Read next: `plan.rs` for the decisions.
+//! Plans each change, finds and locks all rows, decides each change, creates missing rows (`create.rs`) and updates
+//! those that differ. Then it links issues to encounters and begins patients' lists. All of it is one transaction, so a
+//! row of `forms` or a link exists exactly when its record does. Read next: `plan.rs` for the decisions.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +25,7 @@ use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::target_db::TargetDb;
 
-/// What all kinds share in one call.
+/// The common data of all kinds in one call.
 pub(crate) struct Call<'a, L> {
     pub(crate) db: &'a L,
     pub(crate) schema: &'a Schema,
@@ -34,12 +33,12 @@ pub(crate) struct Call<'a, L> {
     pub(crate) policy: RemoteEdit,
 }
 
-/// A change whose row has to be looked up.
+/// A change whose row must be found.
 pub(crate) struct Wanted<'a> {
     at: usize,
     pub(crate) change: &'a Change,
     pub(crate) uuid: [u8; 16],
-    /// What the row shall hold; `None` when OpenEMR shall hide it.
+    /// The wanted content of the row; `None` to hide it.
     mapped: Option<Mapped>,
 }
 
@@ -49,14 +48,14 @@ impl Wanted<'_> {
     }
 }
 
-/// A row that is written to.
+/// A row that was written.
 pub(crate) struct Written<'a> {
     pub(crate) wanted: &'a Wanted<'a>,
     pub(crate) row: Row,
     pub(crate) mapped: Mapped,
 }
 
-/// Applies the changes of one kind; the outcomes are in their order.
+/// Applies the changes of one kind. The outcomes are in the order of the changes.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
@@ -109,7 +108,7 @@ struct Batch<'a, L> {
     statements: &'a RecordStatements<'a>,
     fingerprints: Fingerprints,
     policy: RemoteEdit,
-    /// In the order of the changes; `None` while it is open.
+    /// The outcomes in the order of the changes; `None` while undecided.
     outcomes: Vec<Option<Outcome>>,
     notes: &'a mut Notes,
 }
@@ -119,7 +118,7 @@ impl<L: TargetDb> Batch<'_, L> {
         if wanted.is_empty() {
             return Ok(());
         }
-        // Without a uuid nothing but the lock keeps two hosts from creating the same record.
+        // Without a uuid, only the lock prevents two hosts from creating the same record.
         if !self.statements.shape.has_uuid && wanted.iter().any(|one| one.change.link.is_none()) {
             lock(self.db, self.statements)?;
         }
@@ -154,7 +153,7 @@ impl<L: TargetDb> Batch<'_, L> {
         Ok(())
     }
 
-    /// Turns a step into an outcome, or into a creation or update that will have one.
+    /// Turns a step into an outcome, or into a creation or update that produces one later.
     fn take<'w>(
         &mut self,
         step: Step,
@@ -180,7 +179,7 @@ impl<L: TargetDb> Batch<'_, L> {
         }
     }
 
-    /// Writes the own columns of rows that are there, and of their rows in `forms`.
+    /// Updates our columns of existing rows, and of their rows in `forms`.
     fn update(&self, updates: &[Written<'_>]) -> Result<(), Failure> {
         let shape = self.statements.shape;
         let table = shape.layout.table;

@@ -1,4 +1,4 @@
-//! From an appointment to its row in `openemr_postcalendar_events`.
+//! Maps an appointment to its row in `openemr_postcalendar_events`.
 
 use adapter_sdk::clinical::{Appointment, unix_ms};
 
@@ -6,7 +6,7 @@ use crate::records::clock::local;
 use crate::records::shape::Values;
 use crate::records::source::{Lines, Source, Unwritten};
 
-/// The title where the payload names no service; OpenEMR's calendar shows none without one.
+/// The title if the payload names no service; OpenEMR's calendar shows no event without a title.
 const UNTITLED: &str = "Appointment";
 
 /// The values of an appointment's row.
@@ -15,7 +15,7 @@ const UNTITLED: &str = "Appointment";
 /// Skipped when it ends on another day: a row of OpenEMR's calendar has one date.
 pub(crate) fn values(appointment: &Appointment, source: &Source<'_>) -> Result<Values, Unwritten> {
     let offset = source.settings.utc_offset;
-    // Both by the clock of the start, so that an end with another offset makes no other day.
+    // Both times use the offset of the start, so that an end with another offset does not seem to be another day.
     let (start, end) = (local(&appointment.start, offset), end(appointment, source));
     let (Some((date, from)), Some((last_date, to))) =
         (start.as_deref().and_then(|text| text.split_once(' ')), end.as_deref().and_then(|text| text.split_once(' ')))
@@ -50,13 +50,13 @@ fn end(appointment: &Appointment, source: &Source<'_>) -> Option<String> {
     local(&appointment.end, offset)
 }
 
-/// The offset that a moment is written with.
+/// The offset in a timestamp.
 fn offset_of(instant: &str) -> Option<crate::settings::Offset> {
     let offset = instant.get(instant.len().checked_sub(6)?..)?;
     if instant.ends_with('Z') { "+00:00" } else { offset }.to_owned().try_into().ok()
 }
 
-/// OpenEMR's word for a status, as its list `apptstat` has it.
+/// The option of OpenEMR's list `apptstat` for a status.
 fn status(status: &str) -> &'static str {
     match status {
         "proposed" | "pending" | "waitlist" => "^",

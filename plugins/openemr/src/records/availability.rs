@@ -1,5 +1,5 @@
-//! Which kinds of records can be written to this OpenEMR: whether the tables are there, and whether every kind of
-//! statement is granted. A kind that cannot is skipped with the reason; patients are delivered all the same.
+//! Determines which kinds of records can be written to this OpenEMR: whether the tables exist, and whether every kind
+//! of statement is granted. An unavailable kind is skipped with the reason; patients are delivered nevertheless.
 //!
 //! Each statement matches no row, and the transaction that it runs in is rolled back.
 
@@ -15,10 +15,10 @@ use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::target_db::TargetDb;
 
-/// Finds out why which types cannot be written, by aggregate type.
+/// The reasons why types cannot be written, by aggregate type.
 ///
 /// # Errors
-/// What the database says when it is not there.
+/// The database's error when it is unreachable.
 pub(crate) fn find(
     db: &impl TargetDb,
     schema: &Schema,
@@ -33,7 +33,7 @@ pub(crate) fn find(
     Ok(unavailable)
 }
 
-/// What `check` says of it: one line for each reason.
+/// The findings for `check`: one line for each reason.
 pub(crate) fn findings(schema: &Schema) -> Vec<Finding> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for kind in Kind::ALL {
@@ -70,10 +70,10 @@ fn of_kind(db: &impl TargetDb, kind: Kind, schema: &Schema, settings: &Settings)
     Ok(trial.reason())
 }
 
-/// Runs statements and collects what is refused.
+/// Runs statements and collects the refused ones.
 struct Trial<'a, L> {
     db: &'a L,
-    /// Tables by verb.
+    /// The tables of refused statements, by verb.
     refused: BTreeMap<&'static str, BTreeSet<&'static str>>,
     other: Option<String>,
 }

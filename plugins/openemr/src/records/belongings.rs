@@ -1,5 +1,5 @@
-//! What belongs to records that were written: their rows in `forms`, the begun lists of their patients, and the links
-//! of issues to encounters. Only what is missing is inserted; nothing of it is ever taken away.
+//! Rows that belong to written records: their rows in `forms`, the begun lists of their patients, and the links of
+//! issues to encounters. Only missing rows are inserted; none is ever removed.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::records::source::reference;
 use crate::records::statements::RecordStatements;
 use crate::target_db::TargetDb;
 
-/// How often a list that somebody else began in the same moment is looked at again.
+/// How often a list that another writer began at the same moment is checked again.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// Inserts what is missing.
+/// Inserts the missing rows.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn write(
     db: &impl TargetDb,
     statements: &RecordStatements<'_>,
@@ -59,14 +59,14 @@ fn insert_forms(db: &impl TargetDb, statements: &RecordStatements<'_>, written: 
     Ok(())
 }
 
-/// The pid that each row belongs to.
+/// The pid of each row.
 fn pids<'a>(statements: &RecordStatements<'_>, written: &'a [Written<'_>]) -> Vec<&'a str> {
     let at = statements.shape.columns.iter().position(|column| column.name == statements.shape.layout.pid);
     written.iter().filter_map(|one| one.mapped.record.0[at?].as_deref()).collect()
 }
 
-/// Notes that patients' lists of this kind were begun, as OpenEMR does with the first entry. `false` when somebody else
-/// did so for one of them in the same moment.
+/// Records that patients' lists of this kind were begun, as OpenEMR does with the first entry. `false` when another
+/// writer did so for one of them at the same moment.
 fn begin_lists(
     db: &impl TargetDb,
     statements: &RecordStatements<'_>,

@@ -1,10 +1,11 @@
-//! Moments as OpenEMR stores them: the clinic's local time, without an offset. Pure.
+//! Timestamps as OpenEMR stores them: the clinic's local time, without an offset. Pure.
 
 use adapter_sdk::clinical::unix_ms;
 
 use crate::settings::Offset;
 
-/// `YYYY-MM-DD HH:MM:SS` of a moment: at the clinic's offset, or as the payload writes it when none is set.
+/// `YYYY-MM-DD HH:MM:SS` of a timestamp, at the clinic's offset. Without a configured offset, the local time in the
+/// payload.
 pub(crate) fn local(instant: &str, offset: Option<Offset>) -> Option<String> {
     let Some(offset) = offset else {
         return Some(format!("{} {}", instant.get(..10)?, instant.get(11..19)?));
@@ -16,7 +17,7 @@ pub(crate) fn local(instant: &str, offset: Option<Offset>) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02}", second % 60))
 }
 
-/// The day of a moment, of a day, or the first one of a month or a year; at midnight.
+/// Midnight of the day of a timestamp, of a day, or of the first day of a month or year.
 pub(crate) fn midnight(text: &str, offset: Option<Offset>) -> Option<String> {
     let day = match text.len() {
         4 => format!("{text}-01-01"),
@@ -27,14 +28,14 @@ pub(crate) fn midnight(text: &str, offset: Option<Offset>) -> Option<String> {
     Some(format!("{day} 00:00:00"))
 }
 
-/// The day on which a change was made, at midnight.
+/// Midnight of the day on which a change was made.
 pub(crate) fn midnight_of(created_at_ms: i64, offset: Option<Offset>) -> String {
     let minutes = offset.map_or(0, |offset| offset.minutes);
     let (year, month, day) = civil((created_at_ms.div_euclid(1_000) + minutes * 60).div_euclid(86_400));
     format!("{year:04}-{month:02}-{day:02} 00:00:00")
 }
 
-/// Year, month and day of a day since 1970-01-01, by the Gregorian calendar.
+/// Converts days since 1970-01-01 to year, month and day of the Gregorian calendar.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

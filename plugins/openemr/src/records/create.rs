@@ -1,8 +1,8 @@
-//! Creates rows beside OpenEMR's own writers and other hosts.
+//! Creates rows while OpenEMR and other hosts write too.
 //!
-//! The protocol: register the uuids, take numbers for encounters, insert all rows at once, read back the ids that the
-//! database gave them. The unique key over the uuid refuses a second row of ours; where there is none, the named lock
-//! keeps hosts apart. A refused insert changed nothing: what turned up meanwhile is the record, the rest is tried
+//! The protocol: register the uuids, take numbers for encounters, insert all rows at once, and read the ids that the
+//! database assigned. The unique key on the uuid refuses a second row of ours; without uuids the named lock separates
+//! hosts. A refused insert changed nothing: a row that appeared meanwhile is the record, and the others are tried
 //! again.
 
 use adapter_sdk::Failure;
@@ -17,10 +17,10 @@ use crate::records::kinds::Kind;
 use crate::records::statements::{LAST_NUMBER, RecordStatements, TAKE_NUMBERS};
 use crate::target_db::TargetDb;
 
-/// How often a refused insert is tried again before the batch is put off.
+/// How often a refused insert is retried before the batch is delayed.
 const REFUSALS_MAX: u32 = 20;
 
-/// How long to wait for the other adapters' creations. Milliseconds.
+/// How long to wait for other adapters' creations, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
 /// A row to create.
@@ -29,18 +29,18 @@ pub(crate) struct Creation<'a> {
     pub(crate) mapped: Mapped,
 }
 
-/// What became of creations.
+/// The results of creations.
 #[derive(Default)]
 pub(crate) struct Created<'a> {
     pub(crate) new: Vec<Written<'a>>,
-    /// What turned up meanwhile; never [`Found::Absent`].
+    /// Records that appeared meanwhile; never [`Found::Absent`].
     pub(crate) already: Vec<(&'a Wanted<'a>, Mapped, Found)>,
 }
 
-/// Takes the lock under which rows without a uuid are made.
+/// Takes the lock for creating rows without a uuid.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn lock(db: &impl TargetDb, statements: &RecordStatements<'_>) -> Result<(), Failure> {
     let name = format!("openemr.{}", statements.shape.layout.table);
     db.lock(&name, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which records are made"))
@@ -49,7 +49,7 @@ pub(crate) fn lock(db: &impl TargetDb, statements: &RecordStatements<'_>) -> Res
 /// Creates all of them.
 ///
 /// # Errors
-/// A failure for the whole batch: what the database says, or `transient` when other writers kept being faster.
+/// A failure of the whole batch: the database's error, or `transient` when other writers kept being faster.
 pub(crate) fn create<'a>(
     db: &impl TargetDb,
     statements: &RecordStatements<'_>,
@@ -70,7 +70,7 @@ pub(crate) fn create<'a>(
         }
         let before = run.pending.len();
         run.look_again()?;
-        // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row says.
+        // No row appeared, so the key is not one of OpenEMR's own: it refuses the row's content.
         if run.pending.len() == before && !is_uuid_key(&error) {
             return Err(refused(&error, &doing));
         }
@@ -79,7 +79,7 @@ pub(crate) fn create<'a>(
     Ok(run.created)
 }
 
-/// A statement that the database refused, and what it was to do.
+/// The result of a statement; for an error also the name of the step.
 type Attempt = Result<(), (String, DatabaseError)>;
 
 struct Run<'s, 'a, L> {
@@ -87,7 +87,7 @@ struct Run<'s, 'a, L> {
     statements: &'s RecordStatements<'s>,
     pending: Vec<Creation<'a>>,
     created: Created<'a>,
-    /// Encounter numbers taken so far.
+    /// The encounter numbers taken so far.
     numbers: Vec<i64>,
 }
 
@@ -105,7 +105,7 @@ impl<L: TargetDb> Run<'_, '_, L> {
         Ok(self.insert().map_err(|error| (doing, error)))
     }
 
-    /// Inserts those uuids that are not registered yet.
+    /// Registers the uuids that are not registered yet.
     fn register(&self) -> Result<(), DatabaseError> {
         let uuids: Vec<&[u8]> = self.pending.iter().map(|one| one.wanted.uuid.as_slice()).collect();
         let parameters: Vec<Value> = uuids.iter().map(|uuid| Value::from(*uuid)).collect();
@@ -120,8 +120,8 @@ impl<L: TargetDb> Run<'_, '_, L> {
         Ok(())
     }
 
-    /// Takes the numbers that are still missing. The counter's row stays locked until the transaction ends, so that
-    /// nobody else is given the same; with a rollback they go back.
+    /// Takes the missing numbers. The counter's row stays locked until the transaction ends, so no other writer gets
+    /// the same numbers; a rollback releases them.
     fn take_numbers(&mut self) -> Result<(), Failure> {
         let missing = self.pending.len().saturating_sub(self.numbers.len());
         if missing == 0 {
@@ -161,7 +161,7 @@ impl<L: TargetDb> Run<'_, '_, L> {
         Ok(())
     }
 
-    /// Takes the rows that turned up meanwhile out of what is pending.
+    /// Removes rows that appeared meanwhile from the pending ones.
     fn look_again(&mut self) -> Result<(), Failure> {
         let queries: Vec<RecordQuery<'_>> = self.pending.iter().map(|one| one.wanted.query()).collect();
         let found = find(self.db, self.statements, &queries, true)?;
@@ -174,7 +174,7 @@ impl<L: TargetDb> Run<'_, '_, L> {
         Ok(())
     }
 
-    /// Reads the ids that the new rows were given.
+    /// Reads the ids of the new rows.
     fn read_back(&mut self) -> Result<(), Failure> {
         let queries: Vec<RecordQuery<'_>> = self.pending.iter().map(|one| one.wanted.query()).collect();
         let found = find(self.db, self.statements, &queries, false)?;
@@ -189,7 +189,7 @@ impl<L: TargetDb> Run<'_, '_, L> {
     }
 }
 
-/// Whether the key that refused a row is that over the uuid, of the table or of the registry.
+/// Whether the key that refused a row is the one on the uuid, of the table or of the registry.
 fn is_uuid_key(error: &DatabaseError) -> bool {
     let key = error.object.as_deref().and_then(|object| object.rsplit('.').next());
     key.is_none_or(|key| key.eq_ignore_ascii_case("uuid") || key.eq_ignore_ascii_case("PRIMARY"))

@@ -1,4 +1,4 @@
-//! From an encounter to its row in `form_encounter` and the one in `forms`.
+//! Maps an encounter to its rows in `form_encounter` and `forms`.
 
 use adapter_sdk::clinical::Encounter;
 
@@ -9,7 +9,7 @@ use crate::records::source::{Lines, Source, Unwritten};
 /// The values of an encounter's rows.
 ///
 /// # Errors
-/// Skipped while it is only planned: OpenEMR's encounters have taken place.
+/// Skipped while it is only planned: OpenEMR stores only encounters that took place.
 pub(crate) fn values(encounter: &Encounter, source: &Source<'_>) -> Result<Values, Unwritten> {
     if encounter.status == "planned" {
         return Err(Unwritten::Skipped(

@@ -1,8 +1,8 @@
-//! Finds the rows that OpenEMR already holds for records of ours.
+//! Finds the existing rows of our records in OpenEMR.
 //!
-//! A link carries the row's primary key, so that a linked row is found by it and then has to carry our uuid or marker
-//! still. Without a link a row with our uuid is ours, whatever answer was lost; where the table has no uuid, one with
-//! our marker is. A row that an operator named is taken as it is.
+//! A link contains the row's primary key. A linked row is found by that key, and must still have our uuid or marker.
+//! Without a link, a row with our uuid is ours, even after a lost response; in a table without uuids, a row with our
+//! marker is. A row that an operator linked is used without that test.
 
 use std::collections::BTreeMap;
 
@@ -17,32 +17,32 @@ use crate::target_db::TargetDb;
 const OURS: &str = "id:";
 const NAMED: &str = "named:";
 
-/// Which record is looked for.
+/// The record to find.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordQuery<'a> {
     pub(crate) uuid: [u8; 16],
-    /// The pid of its patient, where the change says it.
+    /// The pid of its patient, if the change contains it.
     pub(crate) pid: Option<&'a str>,
     pub(crate) link: Option<&'a Link>,
 }
 
-/// One row of a kind's table, with what belongs to it in `forms`.
+/// A row of a kind's table, with the relevant columns of its row in `forms`.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) id: i64,
-    /// What OpenEMR's users know it by.
+    /// The id that OpenEMR's users see.
     pub(crate) remote_id: String,
     pub(crate) record: Record,
-    /// Whether its row in `forms` is there, for a kind that has one.
+    /// Whether its row in `forms` exists, for a kind that has one.
     pub(crate) has_form: bool,
-    /// Whether an operator named it, so that it carries no key of ours.
+    /// Whether an operator linked it, so that it has no key of ours.
     pub(crate) is_named: bool,
     uuid: Option<Vec<u8>>,
     marker: Option<String>,
 }
 
 impl Row {
-    /// What a receipt remembers, so that the row is found again by its primary key.
+    /// The receipt's `remote_version`, by which the row is found again.
     pub(crate) fn remote_version(&self) -> String {
         format!("{}{}", if self.is_named { NAMED } else { OURS }, self.id)
     }
@@ -52,25 +52,25 @@ impl Row {
     }
 }
 
-/// What the database says of one record.
+/// The search result for one record.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     Absent,
     Here(Row),
-    /// The linked row is there, but carries no key of ours.
+    /// The linked row exists, but has no key of ours.
     NotOurs,
-    /// So many rows carry our key.
+    /// Several rows have our key.
     Several(Vec<String>),
 }
 
-/// Where a record is looked for.
+/// The key by which a record is searched.
 enum LookUp {
     Key,
     Id {
         id: i64,
         is_named: bool,
     },
-    /// By the id that users know: an operator named it, and it was not written yet.
+    /// By the id that users see: an operator linked it, and it was not written yet.
     RemoteId(i64),
 }
 
@@ -85,12 +85,12 @@ fn look_up(link: Option<&Link>) -> LookUp {
     }
 }
 
-/// Looks all of them up, with one query for each way of looking; the answers are in the order of `queries`.
+/// Finds all records, with one query for each kind of key. The results are in the order of `queries`.
 ///
-/// `locked` keeps the rows found as they are until the transaction ends.
+/// With `locked` the rows cannot change until the transaction ends.
 ///
 /// # Errors
-/// What the database says, as a failure.
+/// The database's error as a failure.
 pub(crate) fn find(
     db: &impl TargetDb,
     statements: &RecordStatements<'_>,
@@ -152,7 +152,7 @@ fn of_keys(
         let uuids: Vec<Value> = queries.iter().map(|query| Value::from(query.uuid.as_slice())).collect();
         return read(db, statements, By::Uuid, uuids.len(), &uuids, locked);
     }
-    // The marker has no index, the patient has one; a deletion may not say whose record it is.
+    // The marker has no index, but the patient's pid has one. A deletion may not contain the patient.
     let pids: Option<Vec<Value>> = queries.iter().map(|query| query.pid.map(Value::from)).collect();
     let mut parameters = pids.unwrap_or_default();
     let by = By::Marker { pids: parameters.len() };
@@ -183,7 +183,7 @@ fn read(
     locked: bool,
 ) -> Result<Vec<Row>, Failure> {
     let sql = statements.find(by, count, locked);
-    // A marker is not unique, and OpenEMR may have made several rows in `forms` for one record.
+    // A marker is not unique, and OpenEMR may have several rows in `forms` for one record.
     let rows_max = u32::try_from(count * 4 + 100).unwrap_or(u32::MAX);
     let table = statements.shape.layout.table;
     let found = db.query(&sql, parameters, rows_max).map_err(|error| error.during(&format!("read {table}")))?;

@@ -1,6 +1,6 @@
-//! From a condition, an allergy or a medication to its row in `lists`.
+//! Maps a condition, an allergy or a medication to its row in `lists`.
 //!
-//! OpenEMR knows what is over by its end date alone, so that what is no longer active always gets one.
+//! OpenEMR recognises a past issue only by its end date, so an issue that is no longer active always gets one.
 
 use adapter_sdk::Failure;
 use adapter_sdk::clinical::{Allergy, Concept, Condition, Medication, Reaction};
@@ -47,7 +47,8 @@ pub(crate) fn allergy(allergy: &Allergy, source: &Source<'_>) -> Result<Values, 
     let mut values = listed(source, &allergy.code, allergy.onset.as_deref())?;
     set_end(&mut values, source, allergy.clinical_status != "active", None);
     values.set("outcome", if allergy.clinical_status == "resolved" { "1" } else { "0" });
-    // One reaction has columns of its own; where there are more, or where OpenEMR's list lacks it, the text takes them.
+    // One reaction has its own columns. With several, or one that OpenEMR's list lacks, they are written to the
+    // comments.
     let option = |reaction: &Reaction| match source.shape.schema().listed(REACTIONS, &reaction.manifestation.display) {
         Listed::As(option) => Some(option.to_owned()),
         Listed::Not | Listed::Unknown => None,
@@ -92,7 +93,7 @@ pub(crate) fn medication(medication: &Medication, source: &Source<'_>) -> Result
     Ok(values)
 }
 
-/// What all three have.
+/// The values that all three share.
 fn listed(source: &Source<'_>, concept: &Concept, start: Option<&str>) -> Result<Values, Failure> {
     let mut values = Values::default();
     values.set("pid", source.pid()?);
@@ -103,14 +104,15 @@ fn listed(source: &Source<'_>, concept: &Concept, start: Option<&str>) -> Result
     Ok(values)
 }
 
-/// The day on which it ended; for what is over without such a day, the day of the change that said so.
+/// Sets the day on which it ended. For a past issue without that day, it is the day of the change.
 fn set_end(values: &mut Values, source: &Source<'_>, is_over: bool, end: Option<&str>) {
     let offset = source.settings.utc_offset;
     let end = end.and_then(|end| midnight(end, offset));
     values.set_if("enddate", end.or_else(|| is_over.then(|| midnight_of(source.change.created_at_ms, offset))));
 }
 
-/// Whether it is sure: a column from 6.0 on, a line of the text before. What is an error is hidden.
+/// Sets the verification status: a column from 6.0 on, before that a line of the comments. An erroneous record is
+/// hidden.
 fn set_verification(values: &mut Values, comments: &mut Lines, source: &Source<'_>, status: Option<&str>) {
     if !source.shape.has("verification") {
         comments.labelled("Verification", status);

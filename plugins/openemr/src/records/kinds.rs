@@ -1,11 +1,11 @@
-//! Where each clinical type has its rows in OpenEMR: table, keys, and the columns that this adapter owns.
+//! The rows of each clinical type in OpenEMR: table, keys, and the columns that this adapter owns.
 //!
-//! Everything else in these rows belongs to OpenEMR's users: it is filled when a row is made, as OpenEMR fills it, and
-//! never written again. Read next: `shape.rs` for what of it a given OpenEMR has.
+//! All other columns belong to OpenEMR's users: they are filled on creation, as OpenEMR does, and never written again.
+//! Read next: `shape.rs` for the columns of a given OpenEMR.
 
 use crate::columns::{Content, OwnColumn};
 
-/// The tables that these types need, besides `patient_data` and `uuid_registry`.
+/// The tables for these types, in addition to `patient_data` and `uuid_registry`.
 pub(crate) const TABLES: [&str; 8] = [
     "form_encounter",
     "form_vitals",
@@ -17,10 +17,10 @@ pub(crate) const TABLES: [&str; 8] = [
     "sequences",
 ];
 
-/// The list from which `lists.reaction` takes its options.
+/// The list of options for `lists.reaction`.
 pub(crate) const REACTIONS: &str = "reaction";
 
-/// OpenEMR's lists that these types look options up in.
+/// The lists of OpenEMR that these types use.
 pub(crate) const LISTS: [&str; 1] = [REACTIONS];
 
 /// A kind of record.
@@ -77,23 +77,23 @@ impl Kind {
     }
 }
 
-/// Where a kind has its rows.
+/// The layout of a kind's rows.
 #[derive(Debug)]
 pub(crate) struct Layout {
     pub(crate) table: &'static str,
     /// The primary key, which the database assigns.
     pub(crate) id: &'static str,
-    /// What OpenEMR's users and the other tables know the record by.
+    /// The column by which OpenEMR's users and other tables identify the record.
     pub(crate) remote_id: &'static str,
     pub(crate) pid: &'static str,
-    /// A column of text that OpenEMR's own screens leave alone: it carries our key where there is no uuid.
+    /// A text column that OpenEMR's own screens do not change. It holds our key if there is no uuid.
     pub(crate) marker: &'static str,
     pub(crate) columns: &'static [OwnColumn],
-    /// The row of `forms` without which OpenEMR shows the record nowhere.
+    /// The row of `forms`, without which OpenEMR does not show the record.
     pub(crate) form: Option<FormLayout>,
     /// The value of `lists.type`, for the kinds that share that table.
     pub(crate) list_type: Option<&'static str>,
-    /// The own column, and its value, by which OpenEMR hides a record and keeps it.
+    /// The owned column and the value by which OpenEMR hides a record without deleting it.
     pub(crate) deletion: (&'static str, &'static str),
 }
 
@@ -113,7 +113,7 @@ const fn optional(name: &'static str, content: Content) -> OwnColumn {
     OwnColumn { name, content, required: false }
 }
 
-/// A measured value; how many decimals its column has is found out where the adapter runs.
+/// A measured value. The number of decimals is read from the actual column.
 const fn measured(name: &'static str) -> OwnColumn {
     optional(name, Content::Measure(2))
 }

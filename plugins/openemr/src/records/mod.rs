@@ -1,8 +1,8 @@
 //! The clinical records: encounters, conditions, allergies, medications, vital signs and appointments.
 //!
-//! All kinds share one way of finding, creating, writing and observing rows; a kind has a layout (`kinds.rs`) and a
-//! mapping of its own (`encounter.rs`, `issues.rs`, `vital_sign.rs`, `appointment.rs`). Nothing here deletes a row.
-//! Read next: `kinds.rs`, then `apply.rs`.
+//! All kinds share the code that finds, creates, writes and observes rows. Each kind has its own layout (`kinds.rs`)
+//! and mapping (`encounter.rs`, `issues.rs`, `vital_sign.rs`, `appointment.rs`). Nothing here deletes a row. Read next:
+//! `kinds.rs`, then `apply.rs`.
 
 pub(crate) mod apply;
 mod appointment;

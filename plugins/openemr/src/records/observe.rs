@@ -1,4 +1,4 @@
-//! What OpenEMR holds now for records of one kind. It only reads.
+//! Reads OpenEMR's current data of records of one kind.
 
 use adapter_sdk::{Failure, Observation, Subject};
 
@@ -13,10 +13,10 @@ use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::target_db::TargetDb;
 
-/// One observation for each subject of a kind, in their order.
+/// One observation for each subject of a kind, in order.
 ///
 /// # Errors
-/// A failure for all of them.
+/// A failure of the whole call.
 pub(crate) fn observe(
     db: &impl TargetDb,
     settings: &Settings,

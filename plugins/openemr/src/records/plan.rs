@@ -1,6 +1,6 @@
-//! What is to be done about each change of a record. Pure: what the database says comes as an argument.
+//! Plans and decides each change of a record. Pure: the results of queries are arguments.
 //!
-//! The counterpart of the patient's `plan.rs`, with the same judgement of what others edited (`edits.rs`).
+//! The counterpart of the patient's `plan.rs`, with the same rules for edits of others (`edits.rs`).
 
 use adapter_sdk::clinical::{self, Record};
 use adapter_sdk::{Change, Operation, Outcome, Receipt, RemoteEdit};
@@ -15,11 +15,11 @@ use crate::records::source::{Source, Unwritten};
 use crate::records::{appointment, encounter, issues, vital_sign};
 use crate::settings::Settings;
 
-/// What a change asks for, before the database was asked anything.
+/// What a change requires, before any query.
 pub(crate) enum Plan {
-    /// The row shall hold this.
+    /// The row must have these values.
     Hold(Mapped),
-    /// OpenEMR shall hide the row.
+    /// OpenEMR must hide the row.
     Hide,
     /// Nothing needs to be looked up.
     Done(Outcome),
@@ -56,16 +56,16 @@ fn values(record: &Record, source: &Source<'_>) -> Result<Values, Unwritten> {
     }
 }
 
-/// What is to be done about one row, once it is known what is there.
+/// The step for one row, after the query.
 pub(crate) enum Step {
     Create(Mapped),
     Write {
         row: Row,
         mapped: Mapped,
-        /// Whether others' content goes.
+        /// Whether it overwrites an edit of others.
         edited: bool,
     },
-    /// It holds the wanted state already.
+    /// The row has the wanted state already.
     Leave {
         row: Row,
         mapped: Mapped,
@@ -74,7 +74,7 @@ pub(crate) enum Step {
     Done(Outcome),
 }
 
-/// Decides about one row; `wanted` is `None` when OpenEMR shall hide it.
+/// Decides the step for one row; `wanted` is `None` to hide it.
 pub(crate) fn decide(
     found: Found,
     change: &Change,
@@ -132,7 +132,7 @@ pub(crate) fn decide(
     }
 }
 
-/// The confirmation of what a row holds.
+/// The receipt for a row.
 pub(crate) fn receipt(row: &Row, fingerprint: Option<String>) -> Outcome {
     Outcome::Applied(Receipt {
         remote_id: row.remote_id.clone(),
@@ -141,7 +141,7 @@ pub(crate) fn receipt(row: &Row, fingerprint: Option<String>) -> Outcome {
     })
 }
 
-/// A deletion of what is not there.
+/// The outcome of deleting a record that does not exist.
 fn nothing(remote_id: String) -> Outcome {
     Outcome::Applied(Receipt { remote_id, remote_version: None, fingerprint: None })
 }

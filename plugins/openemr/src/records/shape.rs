@@ -1,6 +1,6 @@
-//! A kind of record as one OpenEMR has it: which of the own columns are there, by which key a row is found.
+//! The shape of a kind of record in one OpenEMR: its existing columns, and the key by which a row is found.
 //!
-//! Pure. It turns what `encounter.rs` and its neighbours made of a payload into the record that a row shall hold.
+//! Pure. It turns the values that a mapping made from a payload into the wanted record of a row.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::mapping::{Mapped, Omission};
 use crate::records::kinds::{Kind, Layout};
 use crate::schema::{Column, Schema};
 
-/// Values by column; an absent one is NULL, or empty.
+/// Values by column. A missing one becomes NULL or empty.
 #[derive(Clone, Default)]
 pub(crate) struct Values(BTreeMap<&'static str, String>);
 
@@ -33,11 +33,11 @@ impl Values {
 pub(crate) struct Shape<'a> {
     pub(crate) kind: Kind,
     pub(crate) layout: &'static Layout,
-    /// The own columns that are there: those of the kind's table, then those of its row in `forms`.
+    /// The owned columns that exist: those of the kind's table, then those of its row in `forms`.
     pub(crate) columns: Vec<OwnColumn>,
-    /// How many of them are the table's.
+    /// How many of them belong to the kind's table.
     pub(crate) of_table: usize,
-    /// Whether rows are found by uuid, and otherwise by the marker.
+    /// Whether rows are found by uuid; otherwise by the marker.
     pub(crate) has_uuid: bool,
     table: &'a BTreeMap<String, Column>,
     forms: &'a BTreeMap<String, Column>,
@@ -48,7 +48,7 @@ impl<'a> Shape<'a> {
     /// The shape of a kind.
     ///
     /// # Errors
-    /// What is missing, as `table` or `table.column`.
+    /// The missing tables and columns, as `table` or `table.column`.
     pub(crate) fn new(kind: Kind, schema: &'a Schema) -> Result<Self, Vec<String>> {
         let layout = kind.layout();
         let missing: Vec<String> =
@@ -94,22 +94,22 @@ impl<'a> Shape<'a> {
         self.column(name).is_some()
     }
 
-    /// Whether rows carry our marker, or carried it before they had uuids.
+    /// Whether rows have our marker, or had it before the table had uuids.
     pub(crate) fn has_marker(&self) -> bool {
         self.has(self.layout.marker)
     }
 
-    /// The own columns of the kind's table.
+    /// The owned columns of the kind's table.
     pub(crate) fn table_columns(&self) -> &[OwnColumn] {
         &self.columns[..self.of_table]
     }
 
-    /// The own columns of its row in `forms`.
+    /// The owned columns of its row in `forms`.
     pub(crate) fn form_columns(&self) -> &[OwnColumn] {
         &self.columns[self.of_table..]
     }
 
-    /// The columns that take no NULL, have no default, and that an INSERT of ours would leave out.
+    /// The columns without NULL and default that our INSERT would leave out.
     pub(crate) fn demanding_columns(&self, written: &[&str]) -> Vec<String> {
         self.table
             .iter()
@@ -119,10 +119,10 @@ impl<'a> Shape<'a> {
             .collect()
     }
 
-    /// The record that a row shall hold.
+    /// The wanted record of a row.
     ///
     /// # Errors
-    /// `invalid`, naming the column and never a value, when a value does not fit a column that cannot be left empty.
+    /// `invalid`, with the column and never a value, when a value does not fit a column that must not be empty.
     pub(crate) fn mapped(&self, values: &Values) -> Result<Mapped, Failure> {
         let mut omissions = Vec::new();
         let mut record = Vec::with_capacity(self.columns.len());
@@ -145,7 +145,7 @@ impl<'a> Shape<'a> {
         Ok(Mapped { after_form: record.clone(), record, omissions })
     }
 
-    /// The record that is left of one when OpenEMR hides it.
+    /// The record after OpenEMR hides it.
     pub(crate) fn hidden(&self, present: &Record) -> Mapped {
         let (column, value) = self.layout.deletion;
         let mut record = present.clone();
@@ -157,7 +157,7 @@ impl<'a> Shape<'a> {
         Mapped { after_form: record.clone(), record, omissions: Vec::new() }
     }
 
-    /// A record's values as parameters, of the own columns from `from` to `to`.
+    /// Appends the values of the owned columns from `from` to `to` as parameters.
     pub(crate) fn push(&self, record: &Record, from: usize, to: usize, parameters: &mut Vec<Value>) {
         for at in from..to {
             parameters.push(match &record.0[at] {
@@ -170,7 +170,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// What the database says of an own column.
+    /// The database's description of an owned column.
     pub(crate) fn own(&self, at: usize) -> Option<&'a Column> {
         let table = if at < self.of_table { self.table } else { self.forms };
         table.get(&self.columns[at].name.to_ascii_lowercase())

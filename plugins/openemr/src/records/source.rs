@@ -1,4 +1,4 @@
-//! A change as the mapping of each kind needs it: its references with the ids that OpenEMR gave them, and the settings.
+//! The input of each kind's mapping: a change, its references with OpenEMR's ids, and the settings.
 
 use adapter_sdk::clinical::Concept;
 use adapter_sdk::{Change, Failure};
@@ -7,10 +7,10 @@ use crate::failures::invalid;
 use crate::records::shape::Shape;
 use crate::settings::Settings;
 
-/// Why a change makes no row.
+/// Why a change has no row.
 #[derive(Debug)]
 pub(crate) enum Unwritten {
-    /// OpenEMR has no place for it.
+    /// OpenEMR cannot hold it.
     Skipped(String),
     Failed(Failure),
 }
@@ -21,7 +21,7 @@ impl From<Failure> for Unwritten {
     }
 }
 
-/// One change and what surrounds it.
+/// One change and its context.
 pub(crate) struct Source<'a> {
     pub(crate) change: &'a Change,
     pub(crate) shape: &'a Shape<'a>,
@@ -29,27 +29,27 @@ pub(crate) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The pid of the patient whom the record is about.
+    /// The pid of the record's patient.
     ///
     /// # Errors
-    /// `invalid` when the patient has no chart in OpenEMR any more.
+    /// `invalid` when the patient has no chart in OpenEMR.
     pub(crate) fn pid(&self) -> Result<&str, Failure> {
         reference(self.change, "subject").ok_or_else(|| invalid("refs.subject: has no chart in OpenEMR"))
     }
 
-    /// The number of the encounter that the record belongs to, where it names one that OpenEMR has.
+    /// The number of the record's encounter, if it refers to one that OpenEMR has.
     pub(crate) fn encounter(&self) -> Option<&str> {
         reference(self.change, "encounter")
     }
 }
 
-/// The id that OpenEMR gave to what a change refers to.
+/// The id that OpenEMR assigned to a reference of the change.
 pub(crate) fn reference<'a>(change: &'a Change, name: &str) -> Option<&'a str> {
     let id = change.references.iter().find(|reference| reference.name == name)?.remote_id.as_deref()?;
     id.parse::<i64>().is_ok().then_some(id)
 }
 
-/// Code systems as OpenEMR's code types name them.
+/// Code systems, with the names of OpenEMR's code types.
 const CODE_TYPES: [(&str, &str); 7] = [
     ("http://hl7.org/fhir/sid/icd-10-cm", "ICD10"),
     ("http://hl7.org/fhir/sid/icd-10", "ICD10"),
@@ -60,14 +60,14 @@ const CODE_TYPES: [(&str, &str); 7] = [
     ("http://hl7.org/fhir/sid/cvx", "CVX"),
 ];
 
-/// `TYPE:CODE` as OpenEMR writes a code, where it has such a code type.
+/// `TYPE:CODE`, OpenEMR's form of a code, if it has such a code type.
 pub(crate) fn code(concept: &Concept) -> Option<String> {
     let (system, code) = (concept.system.as_deref()?, concept.code.as_deref()?);
     let (_, code_type) = CODE_TYPES.iter().find(|(known, _)| *known == system)?;
     Some(format!("{code_type}:{code}"))
 }
 
-/// The lines of a free text that takes what has no column of its own.
+/// The lines of a free text for values without a column of their own.
 #[derive(Default)]
 pub(crate) struct Lines(Vec<String>);
 
@@ -80,7 +80,7 @@ impl Lines {
         self.0.extend(text.map(|text| format!("{label}: {text}")));
     }
 
-    /// A code of a system that OpenEMR has no code type for.
+    /// Adds a code of a system for which OpenEMR has no code type.
     pub(crate) fn foreign_code(&mut self, concept: &Concept) {
         if let (None, Some(code), Some(system)) = (self::code(concept), &concept.code, &concept.system) {
             self.0.push(format!("Code: {code} ({system})"));

@@ -1,7 +1,7 @@
-//! The SQL on the rows of clinical records, as text. Pure: what a statement says depends on the shape and on counts.
+//! The SQL for rows of clinical records, as text. Pure: a statement depends only on the shape and on counts.
 //!
-//! Every value is a parameter; the text holds only names of `kinds.rs` and whole numbers of the settings. As in the
-//! statements on charts, nothing is ever inserted over a row, and nothing is deleted.
+//! Every value is a parameter. The text contains only names of `kinds.rs` and integers of the settings. As in the
+//! statements for charts, no insert overwrites a row, and nothing is deleted.
 
 use adapter_sdk::database::{Dialect, placeholders, repeated};
 
@@ -10,26 +10,26 @@ use crate::records::kinds::Kind;
 use crate::records::shape::Shape;
 use crate::settings::Settings;
 
-/// Takes numbers for as many encounters as asked for; OpenEMR takes one in the same way.
+/// Takes several encounter numbers; OpenEMR takes one in the same way.
 pub(crate) const TAKE_NUMBERS: &str = "UPDATE `sequences` SET `id` = `id` + ?";
 
 /// The last number taken.
 pub(crate) const LAST_NUMBER: &str = "SELECT `id` FROM `sequences`";
 
-/// By what rows are looked for.
+/// The key of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Uuid,
-    /// Within the charts of so many patients; in the whole table when it is 0.
+    /// In the charts of this number of patients; in the whole table when it is 0.
     Marker {
         pids: usize,
     },
     Id,
-    /// By the id that OpenEMR's users know.
+    /// By the id that OpenEMR's users see.
     RemoteId,
 }
 
-/// Shapes all statements on one kind of record.
+/// Builds all statements for one kind of record.
 pub(crate) struct RecordStatements<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) shape: &'a Shape<'a>,
@@ -37,8 +37,8 @@ pub(crate) struct RecordStatements<'a> {
 }
 
 impl RecordStatements<'_> {
-    /// Rows with their id, the id that users know, uuid, marker and the id of their row in `forms`, then the own
-    /// columns. Parameters: the pids of a search by marker, then what is looked for.
+    /// Rows with their id, the id that users see, uuid, marker and the id of their row in `forms`, then the owned
+    /// columns. Parameters: the pids of a search by marker, then the keys.
     pub(crate) fn find(&self, by: By, count: usize, locked: bool) -> String {
         let layout = self.shape.layout;
         let mut names = vec![format!("t.`{}`", layout.id), format!("t.`{}`", layout.remote_id)];
@@ -68,7 +68,7 @@ impl RecordStatements<'_> {
         format!("SELECT {} FROM `{}` AS t{join} WHERE {filter}{lock}", names.join(", "), layout.table)
     }
 
-    /// What is inserted for a new row: columns, and for each a `?` or what OpenEMR itself would write there.
+    /// The columns of a new row, each with a `?` or the value that OpenEMR itself would write.
     fn insertion(&self) -> Vec<(&'static str, String)> {
         let shape = self.shape;
         let key = if shape.has_uuid { "uuid" } else { shape.layout.marker };
@@ -82,7 +82,7 @@ impl RecordStatements<'_> {
         row
     }
 
-    /// What OpenEMR fills besides. Users may change it, so it is written once.
+    /// The other columns that OpenEMR fills. Users may change them, so they are written only once.
     fn constants(&self) -> Vec<(&'static str, String)> {
         let number = |value: i64| value.to_string();
         let by_user = || vec![("user", "?".to_owned()), ("groupname", "'Default'".to_owned())];
@@ -115,7 +115,7 @@ impl RecordStatements<'_> {
         }
     }
 
-    /// Whether an inserted row has a parameter for the user behind those of the own columns.
+    /// Whether an inserted row has a parameter for the user after those of the owned columns.
     pub(crate) fn names_user(&self) -> bool {
         self.insertion().iter().any(|(name, value)| *name == "user" && value == "?")
     }
@@ -125,7 +125,7 @@ impl RecordStatements<'_> {
         self.insertion().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Parameters of one row of [`Self::insert`]: key, number of an encounter, own columns, user.
+    /// Parameters of one row of [`Self::insert`]: key, encounter number, owned columns, user.
     pub(crate) fn insert_parameters(&self) -> usize {
         self.insertion().iter().filter(|(_, value)| value == "?").count()
     }
@@ -137,7 +137,7 @@ impl RecordStatements<'_> {
         format!("INSERT INTO `{table}` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
     }
 
-    /// Parameters of one row of [`Self::insert_forms`]: `form_id`, own columns, encounter and date where they are not
+    /// Parameters of one row of [`Self::insert_forms`]: `form_id`, owned columns, encounter and date if they are not
     /// among these, user.
     pub(crate) fn insert_form_parameters(&self) -> usize {
         self.form_insertion().iter().filter(|(_, value)| value == "?").count()
@@ -154,7 +154,7 @@ impl RecordStatements<'_> {
         let parameter = |name| (name, "?".to_owned());
         let mut row = vec![parameter("form_id")];
         row.extend(self.shape.form_columns().iter().map(|column| parameter(column.name)));
-        // A visit's row is dated like the visit, any other when it was made.
+        // The row of an encounter has the encounter's date, any other row the date of its creation.
         if self.shape.kind == Kind::Encounter {
             row.extend([parameter("encounter"), parameter("date")]);
         } else {
@@ -170,13 +170,14 @@ impl RecordStatements<'_> {
         row
     }
 
-    /// Writes the own columns of rows of the kind's table, found by their id. Parameters of a row: the id, then these.
+    /// Updates the owned columns of rows of the kind's table, found by their id. Parameters of a row: the id, then the
+    /// columns.
     pub(crate) fn update(&self, count: usize) -> String {
         let layout = self.shape.layout;
         self.update_of(layout.table, layout.id, self.shape.table_columns(), 0, count)
     }
 
-    /// The same for their rows in `forms`.
+    /// As `update`, for their rows in `forms`.
     pub(crate) fn update_forms(&self, count: usize) -> String {
         self.update_of("forms", "form_id", self.shape.form_columns(), self.shape.of_table, count)
     }
@@ -219,7 +220,7 @@ impl RecordStatements<'_> {
                 Content::Integer => Some(20),
                 Content::Measure(_) => Some(32),
             };
-            // A text without a small limit is typed by what it can hold at most.
+            // A text without a small limit gets the type of its maximum length.
             match characters.filter(|characters| *characters <= 1_000) {
                 Some(characters) => format!("CAST(? AS CHAR({characters})) AS `{}`", column.name),
                 None => format!("CAST(? AS CHAR) AS `{}`", column.name),
@@ -229,7 +230,7 @@ impl RecordStatements<'_> {
         row.join(", ") + &repeated(&another, "", count - 1)
     }
 
-    /// Which of these uuids are registered.
+    /// Selects which of these uuids are registered.
     pub(crate) fn registered(count: usize) -> String {
         crate::statements::Statements::registered(count)
     }
@@ -240,7 +241,7 @@ impl RecordStatements<'_> {
         crate::statements::register(&self.shape.schema().registry, layout.table, layout.id, count)
     }
 
-    /// The patients among these whose list of this kind was begun.
+    /// Selects the patients whose list of this kind was begun.
     pub(crate) fn touched(&self, count: usize) -> String {
         let list_type = self.shape.layout.list_type.unwrap_or_default();
         format!("SELECT `pid` FROM `lists_touch` WHERE `pid` IN ({}) AND `type` = '{list_type}'", placeholders(count))

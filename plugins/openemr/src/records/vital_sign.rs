@@ -1,6 +1,6 @@
-//! From a vital sign to its row in `form_vitals` and the one in `forms`.
+//! Maps a vital sign to its rows in `form_vitals` and `forms`.
 //!
-//! OpenEMR keeps weights in pounds, lengths in inches and temperatures in Fahrenheit, whatever units its users see.
+//! OpenEMR stores weights in pounds, lengths in inches and temperatures in Fahrenheit, regardless of its users' units.
 
 use adapter_sdk::clinical::{Observation, Quantity};
 
@@ -10,7 +10,7 @@ use crate::records::source::{Source, Unwritten};
 
 const LOINC: &str = "http://loinc.org";
 
-/// What a column's values are measured in.
+/// The unit of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measured {
     Pressure,
@@ -23,7 +23,7 @@ enum Measured {
     LitresPerMinute,
 }
 
-/// LOINC codes with the column that takes their values.
+/// LOINC codes with the columns for their values.
 const COLUMNS: [(&str, &str, Measured); 19] = [
     ("8480-6", "bps", Measured::Pressure),
     ("8462-4", "bpd", Measured::Pressure),
@@ -49,7 +49,7 @@ const COLUMNS: [(&str, &str, Measured); 19] = [
 /// The values of a vital sign's rows.
 ///
 /// # Errors
-/// Skipped when `form_vitals` has no place for it: a laboratory result, an unknown code or unit, no encounter.
+/// Skipped when `form_vitals` cannot hold it: a laboratory result, an unknown code or unit, no encounter.
 pub(crate) fn values(observation: &Observation, source: &Source<'_>) -> Result<Values, Unwritten> {
     let skipped = |why: &str| Err(Unwritten::Skipped(why.to_owned()));
     if observation.category != "vital-signs" {
@@ -90,13 +90,13 @@ pub(crate) fn values(observation: &Observation, source: &Source<'_>) -> Result<V
     Ok(values)
 }
 
-/// A blood pressure is text: no more decimals than it has, and at most two.
+/// A blood pressure as text, with at most two decimals.
 fn plain(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The value in the unit that OpenEMR keeps; `None` for a unit that is not known.
+/// The value in OpenEMR's unit; `None` for an unknown unit.
 fn converted(measured: Measured, quantity: &Quantity) -> Option<f64> {
     let value = quantity.value.as_f64()?;
     let unit = quantity.code.as_deref().unwrap_or(&quantity.unit);

@@ -164,7 +164,7 @@ fn a_refusal_by_the_database_fails_the_batch_and_names_the_column() {
     let mut schema = Schema::from_state(&context(&database).state).unwrap();
     schema.patient.get_mut("street").unwrap().characters_max = None;
     schema.form = None;
-    // Both lines then go into one column.
+    // Both lines then share one column.
     schema.patient.remove("street_line_2");
     let blind = Context { state: schema.to_state(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
     let long = format!(r#"{{"street": "{}", "street_line_2": "3F"}}"#, "x".repeat(255));

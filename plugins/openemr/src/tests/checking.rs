@@ -1,4 +1,4 @@
-//! What `check` says of different databases.
+//! The results of `check` for different databases.
 
 use adapter_sdk::FindingLevel;
 
@@ -14,7 +14,7 @@ fn a_complete_openemr_passes_without_warning() {
     let database = Database::open();
     let report = check::check(&database, &Settings::default()).unwrap();
     assert_eq!(report.summary, "OpenEMR 8.2.0 (database version 541)");
-    // What OpenEMR installs is not without limits that a hospital should know.
+    // OpenEMR's default installation has limits that a hospital should know.
     let warned: Vec<&str> = report
         .findings
         .iter()

@@ -1,4 +1,4 @@
-//! Creation, alone and beside other writers.
+//! Creation, with and without concurrent writers.
 
 use uuid::Uuid;
 
@@ -178,7 +178,7 @@ fn a_chart_of_the_same_patient_by_others_is_a_conflict_without_a_second_chart() 
         ]
     );
     assert_eq!(database.ask("SELECT pubpid, COUNT(*) FROM patient_data GROUP BY pubpid"), ["P-1|1", "P-2|2", "P-3|1"]);
-    // The person takes it.
+    // The operator links the chart.
     let named = Receipt { remote_id: "5".into(), remote_version: None, fingerprint: None };
     let taken = receipts(&database, &context, &[linked(change("P-1", r#"{"city": "Busan"}"#), &named)]);
     assert_eq!(taken[0].remote_id, "5");

@@ -1,11 +1,11 @@
-//! Merged charts and the undoing of a merge, with uuids and without.
+//! Merged charts and undone merges, with and without uuids.
 
 use adapter_sdk::{Observation, Reference, Subject};
 
 use super::*;
 use crate::deliver::observe;
 
-/// A merge of this patient into the one whose chart has this pid.
+/// A merge of this patient into the survivor with this pid.
 fn merge(id: &str, link: Option<&Receipt>, survivor: Option<&str>) -> Change {
     let survivor = Reference {
         name: "survivor".into(),
@@ -20,7 +20,7 @@ fn merge(id: &str, link: Option<&Receipt>, survivor: Option<&str>) -> Change {
 
 const MARKS: &str = "SELECT billing_note, allow_patient_portal FROM patient_data ORDER BY pid";
 
-/// The same with a marked chart, in the form of the tests.
+/// The state of a marked chart, in the form that the tests compare.
 fn marked(survivor: &str) -> String {
     format!("[NeuroNova Sync] Merged into the chart with pid {survivor}: use that one")
 }
@@ -48,7 +48,7 @@ fn merged_and_undone(database: &Database) {
     assert_eq!(database.ask(MARKS)[0], format!("theirs\n{}|NO", marked(&survivor)));
     assert_eq!(merged.remote_id, created[0].remote_id);
     assert!(holds_what_was_written(database, &context, "P-1", &merged));
-    // Once more changes nothing; another survivor takes the place of the first.
+    // A second merge changes nothing; another survivor replaces the first.
     database.change("UPDATE patient_data SET date = '2001-01-01 00:00:00'");
     let again = receipts(database, &context, &[merge("P-1", Some(&merged), Some(&survivor))]).remove(0);
     assert_eq!((again.remote_id, again.fingerprint), (merged.remote_id.clone(), merged.fingerprint.clone()));

@@ -1,4 +1,4 @@
-//! The whole adapter, run natively against an SQLite database with OpenEMR's tables.
+//! The whole adapter, run natively with an SQLite database that has OpenEMR's tables.
 
 mod applying;
 mod checking;
@@ -18,13 +18,13 @@ use crate::settings::Settings;
 
 pub(super) use sqlite::Sqlite as Database;
 
-/// The batch's context after a `check`.
+/// The context of a batch after a `check`.
 fn context(database: &Database) -> Context {
     let state = check::check(database, &Settings::default()).unwrap().state;
     Context { state, learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite }
 }
 
-/// A change of one patient; `fields` is JSON that stands over the defaults.
+/// A change of one patient; `fields` is JSON that overrides the defaults.
 fn change(id: &str, fields: &str) -> Change {
     let mut payload = serde_json::json!({
         "patient_id": id, "family_name": "Kim", "given_name": "MinJun", "birth_date": "1980-01-31", "gender": "male",
@@ -49,7 +49,7 @@ fn change(id: &str, fields: &str) -> Change {
     }
 }
 
-/// The change with what the host would remember after this receipt.
+/// The change with the link that the host would store after this receipt.
 fn linked(change: Change, receipt: &Receipt) -> Change {
     let link = Link {
         remote_id: receipt.remote_id.clone(),
@@ -77,7 +77,7 @@ fn receipt(outcome: Outcome) -> Receipt {
     }
 }
 
-/// `KIND: MESSAGE` of a change that was refused.
+/// `KIND: MESSAGE` of a refused change.
 fn refusal(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(failure) => described(failure),

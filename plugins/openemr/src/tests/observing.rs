@@ -1,4 +1,4 @@
-//! What `observe` sees of charts that others touched.
+//! Observations of charts that others changed.
 
 use adapter_sdk::{Observation, Subject};
 

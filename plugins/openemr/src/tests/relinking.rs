@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the host remembers when an operator said `--keep relink --remote-id PID`.
+/// The link that the host stores after `--keep relink --remote-id PID`.
 fn relinked(change: Change, pid: &str) -> Change {
     let named = Receipt { remote_id: pid.to_owned(), remote_version: None, fingerprint: None };
     linked(change, &named)
@@ -24,7 +24,7 @@ fn a_chart_named_by_an_operator_is_written_and_keeps_its_uuid() {
         database.ask("SELECT hex(uuid), city, pubpid FROM patient_data"),
         ["0102030405060708090A0B0C0D0E0F10|Busan|77"]
     );
-    // From now on it is an ordinary link: found without the pid, and its edits are noticed.
+    // From now on it is an ordinary link: it is found without the pid, and edits are detected.
     let next = linked(change("P-1", r#"{"city": "Incheon"}"#), &first[0]);
     let second = receipts(&database, &hold, std::slice::from_ref(&next));
     assert_eq!(second[0].remote_version, first[0].remote_version);
@@ -56,7 +56,7 @@ fn an_operator_may_name_our_own_chart() {
     assert_eq!((second[0].remote_id.as_str(), second[0].remote_version.as_deref()), ("1", None));
 }
 
-/// The fingerprint that the host remembers of a conflict when an operator keeps what OpenEMR holds.
+/// The link that the host stores when an operator keeps OpenEMR's content.
 fn kept(outcome: &Outcome) -> Receipt {
     let refused = refusal(outcome);
     let (_, holds) = refused.rsplit_once(" [holds ").unwrap();
@@ -72,26 +72,26 @@ fn a_kept_edit_is_held_until_both_sides_agree() {
     let declined = change("P-1", r#"{"city": "Busan"}"#);
     let refused = run(&database, &hold, &[linked(declined.clone(), &first[0])]).unwrap().outcomes;
     let kept = kept(&refused[0]);
-    // The declined state again changes nothing, and the decision is kept.
+    // The declined state again changes nothing, and the decision stays.
     let again = receipts(&database, &hold, &[linked(declined.clone(), &kept)]);
     assert_eq!(again[0].fingerprint, kept.fingerprint);
-    // A newer one would write over what was kept.
+    // A newer state would overwrite the kept content.
     let newer = linked(change("P-1", r#"{"city": "Jeju"}"#), &kept);
     let outcomes = run(&database, &hold, std::slice::from_ref(&newer)).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 holds what was kept of OpenEMR's"));
-    // So would any after a second edit.
+    // So would any state after a second edit.
     database.change("UPDATE patient_data SET email = 'again@openemr'");
     for change in [linked(declined, &kept), newer.clone()] {
         let outcomes = run(&database, &hold, &[change]).unwrap().outcomes;
         assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 was edited in OpenEMR"));
     }
     assert_eq!(database.ask("SELECT email, city FROM patient_data"), ["again@openemr|"]);
-    // The application takes OpenEMR's value: they agree, and everything is as ever.
+    // The application adopts OpenEMR's value: both agree, and the link is an ordinary one again.
     let agreed = receipts(&database, &hold, &[linked(change("P-1", r#"{"email": "again@openemr"}"#), &kept)]);
     let next = linked(change("P-1", r#"{"email": "again@openemr", "city": "Jeju"}"#), &agreed[0]);
     receipts(&database, &hold, &[next]);
     assert_eq!(database.ask("SELECT email, city FROM patient_data"), ["again@openemr|Jeju"]);
-    // With the other policy it is written over, and said.
+    // With the other policy it is overwritten, and logged.
     let overwrite = Context { on_remote_edit: RemoteEdit::Overwrite, ..hold };
     assert_eq!(run(&database, &overwrite, &[newer]).unwrap().notes.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! A lent transaction over an SQLite database in memory, with a record of what was said to it.
+//! A lent transaction on an SQLite database in memory, which records its statements.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ impl Sqlite {
         database
     }
 
-    /// OpenEMR 5.x: the same, as far as the adapter sees it, without uuids and without the option `UNK`.
+    /// OpenEMR 5.x: the same for the adapter, but without uuids and without the option `UNK`.
     pub(crate) fn open_without_uuid() -> Self {
         let database = Self::empty();
         let older: Vec<&str> = FIXTURE
@@ -44,7 +44,7 @@ impl Sqlite {
         database
     }
 
-    /// No tables at all.
+    /// A database without tables.
     pub(crate) fn empty() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let connection = runtime.block_on(SqliteConnectOptions::new().in_memory(true).connect()).unwrap();
@@ -58,18 +58,18 @@ impl Sqlite {
         }
     }
 
-    /// What someone beside the adapter does: any statements.
+    /// Runs statements of another program.
     pub(crate) fn change(&self, sql: &str) {
         let statements = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         self.runtime.block_on(statements.execute(&mut *self.connection.borrow_mut())).unwrap();
     }
 
-    /// What someone beside the adapter does in the moment before its next insert of a chart or a record.
+    /// Runs statements of another program right before the adapter's next insert of a chart or a record.
     pub(crate) fn intrude(&self, sql: &str) {
         self.intrusions.borrow_mut().push_back(sql.to_owned());
     }
 
-    /// Statements that begin like this are refused from now on, as by a database user without the grant.
+    /// Refuses statements with this beginning from now on, as for a database user without the grant.
     pub(crate) fn refuse(&self, beginning: &str) {
         *self.refused.borrow_mut() = Some(beginning.to_owned());
     }
@@ -87,7 +87,7 @@ impl Sqlite {
         }
     }
 
-    /// The answer as text, one string per row, values joined by `|`.
+    /// The result as text: one string per row, values joined by `|`.
     pub(crate) fn ask(&self, sql: &str) -> Vec<String> {
         let found = self.query(sql, &[], u32::MAX).unwrap();
         self.said.borrow_mut().pop();
@@ -103,7 +103,7 @@ impl Sqlite {
         std::mem::take(&mut self.said.borrow_mut())
     }
 
-    /// How often the adapter asked for a lock.
+    /// How often the adapter requested a lock.
     pub(crate) fn locks(&self) -> usize {
         self.locks.get()
     }
@@ -146,7 +146,7 @@ impl TargetDb for Sqlite {
 
 fn intruded_on(sql: &str) -> bool {
     let tables = ["patient_data", "form_encounter", "form_vitals", "lists", "openemr_postcalendar_events"];
-    // A trial of `check` has no rows.
+    // A test of `check` inserts no rows.
     !sql.contains("WHERE 1 = 0") && tables.iter().any(|table| sql.starts_with(&format!("INSERT INTO `{table}`")))
 }
 

@@ -34,14 +34,14 @@ fn the_public_id_is_compared_byte_by_byte() {
     assert_eq!(receipts[0].remote_id, "3");
 }
 
-/// A chart of somebody else, with OpenEMR's own public id or another.
+/// A chart of another person, with OpenEMR's own public id or another.
 fn stranger(database: &Database, pid: i64, pubpid: &str) {
     database.change(&format!(
         "INSERT INTO patient_data (pid, pubpid, fname, lname, DOB) VALUES ({pid}, '{pubpid}', 'Stranger', 'Danger', '1950-12-01')"
     ));
 }
 
-/// What the host remembers when an operator said `--keep local` of a chart that is there, or `--keep relink`.
+/// The link that the host stores after `--keep local` for an existing chart, or after `--keep relink`.
 fn by_word(change: Change, pid: &str) -> Change {
     linked(change, &Receipt { remote_id: pid.to_owned(), remote_version: None, fingerprint: None })
 }
@@ -54,8 +54,7 @@ fn another_persons_chart_with_our_public_id_is_a_conflict_and_unchanged() {
     let outcomes = run(&database, &context, &[change("200", "{}"), change("P-2", "{}")]).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 200 carries this patient's id"));
     assert_eq!(receipt(outcomes.into_iter().nth(1).unwrap()).remote_id, "201");
-    // A typing error of an operator's goes no further: that the public id agrees says nothing where OpenEMR filled it
-    // in.
+    // An operator's typing error has no effect: a matching public id proves nothing if OpenEMR filled it in.
     let by_word = by_word(change("200", "{}"), "200");
     let outcomes = run(&database, &context, std::slice::from_ref(&by_word)).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).contains("another name or birth date"), "{:?}", outcomes[0]);
@@ -140,7 +139,7 @@ fn charts_linked_before_an_upgrade_added_uuids_stay_linked() {
     let database = Database::open_without_uuid();
     let before = context(&database);
     let first = receipts(&database, &before, &[change("P-1", "{}"), change("P-2", "{}"), change("P-3", "{}")]);
-    // OpenEMR's upgrade: uuids of its own choice. One chart was given to another person meanwhile, one is gone.
+    // OpenEMR's upgrade assigned new uuids. Meanwhile one chart was given to another person, and one was deleted.
     database.change(
         "ALTER TABLE patient_data ADD COLUMN uuid BLOB; UPDATE patient_data SET uuid = randomblob(16); \
          CREATE UNIQUE INDEX uuid ON patient_data (uuid); \

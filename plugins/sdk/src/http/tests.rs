@@ -1,4 +1,4 @@
-//! URLs, waiting times, and what the interface's codes mean.
+//! URLs, waiting times, and the mapping of error codes.
 
 use super::*;
 

@@ -1,7 +1,6 @@
-//! An HTTP adapter that sends the requests of its settings and reports what came back, for the tests of the host's
-//! HTTP.
+//! An HTTP adapter that sends the requests in its settings and reports the responses, for tests of the host's HTTP.
 //!
-//! It talks to `wasi:http` directly: what a hostile adapter would do is not hidden behind a comfortable client.
+//! It uses `wasi:http` directly, so that it can do what a hostile adapter would do.
 
 use adapter_sdk::http_target::wasi::http::outgoing_handler::handle;
 use adapter_sdk::http_target::wasi::http::types::{
@@ -25,22 +24,22 @@ struct Settings {
     /// Host and port.
     authority: String,
     path: String,
-    /// To be set on the request; a header that the host forbids is reported.
+    /// A header to set on the request; an error of the host is reported.
     #[serde(default)]
     headers: Vec<(String, String)>,
     /// Bytes of the request's body.
     #[serde(default)]
     body_bytes: usize,
-    /// How many requests to send before the first answer is read.
+    /// How many requests to send before the first response is read.
     #[serde(default = "one")]
     at_once: usize,
-    /// How many sets of headers to make and keep beside.
+    /// How many additional sets of headers to create and keep.
     #[serde(default)]
     hoard: usize,
-    /// To send nothing in `check`.
+    /// Whether `check` sends nothing.
     #[serde(default)]
     quiet_check: bool,
-    /// To tell everything that it can get at, beside the answer.
+    /// Whether to report all accessible data in addition to the response.
     #[serde(default)]
     tell: bool,
 }
@@ -80,7 +79,7 @@ impl HttpAdapter for HttpProbe {
         Ok(changes.iter().map(|_| Outcome::Applied(receipt())).collect::<Vec<_>>().into())
     }
 
-    /// The answer to its request stands for the record's state.
+    /// The response to its request is reported as the record's state.
     fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
         let answer = send()?;
         let fingerprint: String = answer.chars().take(200).collect();
@@ -99,7 +98,7 @@ fn coded(code: &ErrorCode) -> Failure {
     failed(format!("{code:?}"))
 }
 
-/// Settings, environment, arguments, and where it lives.
+/// Settings, environment, arguments, files, and the name and URL of the target.
 fn everything() -> String {
     let variables: Vec<_> = std::env::vars().collect();
     let arguments: Vec<_> = std::env::args().collect();
@@ -108,7 +107,7 @@ fn everything() -> String {
     format!("{document} {:?} {} {variables:?} {arguments:?} {files:?}", settings::base_url(), settings::target_name())
 }
 
-/// Status, headers and body of the last answer, in one line.
+/// Status, headers and body of the last response, in one line.
 fn send() -> Result<String, Failure> {
     let settings: Settings = settings::read()?;
     let hoard: Vec<Fields> = (0..settings.hoard).map(|_| Fields::new()).collect();
@@ -117,7 +116,7 @@ fn send() -> Result<String, Failure> {
     let mut kept = Vec::new();
     for future in waiting {
         let response = wait(&future)?;
-        // Kept unread, so that all of them are in flight together.
+        // Not read yet, so that all requests are in flight together.
         kept.push((future, response));
     }
     while let Some((_, response)) = kept.pop() {
@@ -150,7 +149,7 @@ fn begin(settings: &Settings) -> Result<FutureIncomingResponse, Failure> {
     set.map_err(|()| failed("the request was refused while it was made".to_owned()))?;
     let body = request.body().map_err(|()| failed("no body".to_owned()))?;
     let future = handle(request, None).map_err(|code| coded(&code))?;
-    // What becomes of the body shows in the answer.
+    // The response shows whether the body was sent.
     drop(write(&body, settings.body_bytes));
     drop(OutgoingBody::finish(body, None));
     Ok(future)
@@ -188,7 +187,7 @@ fn read(response: &IncomingResponse) -> Result<String, Failure> {
     let mut text = Vec::new();
     loop {
         match stream.blocking_read(65_536) {
-            // The beginning is enough to be told.
+            // Only the beginning is reported.
             Ok(chunk) => text.extend(chunk.into_iter().take(4096_usize.saturating_sub(text.len()))),
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => return Err(failed(error.to_debug_string())),

@@ -1,7 +1,7 @@
 //! A database adapter whose behaviour the test chooses: `[settings] behaviour = "..."`.
 //!
 //! It exists to show what the host contains, and knows nothing of any real target. Behaviours are functions in
-//! `behaviours/`, found by name; a new one is a function and a line in the table there.
+//! `behaviours/`, found by name. A new one needs a function and a line in the table there.
 
 mod behaviours;
 

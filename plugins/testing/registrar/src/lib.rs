@@ -1,6 +1,5 @@
-//! An adapter for a registrar's office, a service of a shape of its own: everything is written by `POST rpc/VERB` with
-//! a JSON body, and who is registered under our id gets a number. It does nothing wrong; `answers.toml` in the tests is
-//! that office.
+//! A valid adapter for a registrar's office, a service with a protocol of its own: every write is a `POST rpc/VERB`
+//! with a JSON body, and each registered id gets a number. `answers.toml` in the tests plays that office.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
 use adapter_sdk::patient;

@@ -1,4 +1,4 @@
-//! Where references lead: to the record that the file means, or nowhere.
+//! References: each leads to the record that the file means, or is rejected.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ fn patient(id: &str, ours: &str) -> Value {
     json!({ "resourceType": "Patient", "id": id, "identifier": [{ "system": "urn:neuronova:patient-id", "value": ours }] })
 }
 
-/// The patient of a condition with this subject, or why it has none. The patient `p1` is ours as `P-1`.
+/// The patient of a condition with this subject, or the reason for having none. The patient `p1` is ours as `P-1`.
 fn subject(subject: &Value, base_url: Option<&str>) -> String {
     let lines = [and(&condition(), &json!({ "subject": subject })), patient("p1", "P-1")];
     let chunk = read_kind(Kind::Condition, &lines, |options| options.fhir.base_url = base_url.map(str::to_owned));
@@ -30,7 +30,7 @@ fn a_reference_leads_to_our_id_in_every_form_that_fhir_has() {
     ] {
         assert_eq!(subject(&reference, None), "P-1", "{reference}");
     }
-    // One that is not in the files keeps its id, and waits.
+    // A patient that is not in the files keeps its id, and the delivery waits for it.
     assert_eq!(subject(&json!({ "reference": "Patient/p2" }), None), "p2");
     let absolute = json!({ "reference": "https://fhir.example.org/r4/Patient/p1" });
     assert_eq!(subject(&absolute, Some("https://fhir.example.org/r4/")), "P-1");

@@ -1,5 +1,4 @@
-//! What grants mean for each kind of statement: cases of allowed and refused, with the table and the setting that the
-//! refusal names.
+//! Grants for each kind of statement: allowed and refused cases, with the table and the setting in the refusal.
 
 use super::super::sql_refusal::{Refusal, Verdict};
 use super::{Verb, judge};

@@ -54,7 +54,7 @@ fn field_access_never_calls_a_function() {
         "SELECT granted.a FROM granted g",
         "SELECT a FROM granted ORDER BY x.pg_sleep",
         "UPDATE granted SET granted.a = 1",
-        // Which of two is meant depends on what is visible where.
+        // The visible tables decide which of the two columns is meant.
         "SELECT (SELECT 1 FROM (SELECT 1 AS pg_sleep) x, (SELECT x.pg_sleep) y) FROM (SELECT 5.0 AS a) x",
     ] {
         refused(&[Postgres], sql);

@@ -131,7 +131,7 @@ impl Parser<'_> {
         self.parenthesised(Self::expression).map(Piece::Nested)
     }
 
-    /// What begins with a word that is in no quotes.
+    /// Parses an expression that begins with an unquoted word.
     fn worded(&mut self, word: &str) -> Verdict<Piece> {
         let calls = self.is_symbol_at(1, "(");
         match word.to_ascii_uppercase().as_str() {
@@ -221,7 +221,7 @@ impl Parser<'_> {
         Ok(Piece::Interval(Box::new(value), unit))
     }
 
-    /// What follows a function's name.
+    /// Parses the argument list of a function.
     fn call(&mut self, name: &'static str) -> Verdict<Call> {
         self.expect_symbol("(")?;
         let arguments = if name == "count" && self.accept_symbol("*") {

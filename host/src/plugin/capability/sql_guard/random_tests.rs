@@ -11,7 +11,7 @@ use super::{Verb, is_written_faithfully, judge};
 use crate::database::Dialect::{self, MySql, Postgres, Sqlite};
 use crate::domain::grants::SqlGrants;
 
-/// Pieces of SQL, so that much of what is put together is almost a statement.
+/// Pieces of SQL. Random combinations of them are often close to a valid statement.
 const PIECES: &[&str] = &[
     "SELECT",
     "INSERT",

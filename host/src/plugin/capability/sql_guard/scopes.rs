@@ -15,7 +15,7 @@ pub(super) struct Columns {
     pub(super) tables: BTreeSet<TableKey>,
 }
 
-/// A table, as it is asked for in the database's catalogue.
+/// The key of a table for queries of the database's catalogue.
 pub(super) type TableKey = (Option<String>, String);
 
 impl Columns {

@@ -191,7 +191,7 @@ pub(super) enum Arguments {
         distinct: bool,
         /// `BOTH`, `LEADING` or `TRAILING`.
         side: Option<&'static str>,
-        /// What stands before each (`,` or a word such as `FROM`; nothing before the first), and the argument.
+        /// The separator before each argument (`,` or a word such as `FROM`; empty before the first), and the argument.
         list: Vec<(&'static str, Expression)>,
         order: Vec<Ordering>,
         separator: Option<String>,

@@ -9,15 +9,15 @@ use std::sync::LazyLock;
 
 use crate::database::Dialect;
 
-/// Characters of a foreign name that a reason shows.
+/// Characters of a name from outside that a reason shows.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// What all three define.
+/// Functions that SQLite, MySQL and PostgreSQL all define.
 const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense_rank first_value lag last_value lead \
     length lower ltrim max min nth_value ntile nullif octet_length percent_rank rank round row_number rtrim \
     sign substring sum trim upper";
 
-/// What both kinds of servers define; the SQLite that is built in has no such functions.
+/// Functions that MySQL and PostgreSQL define; the built-in SQLite has no such functions.
 const NUMBERS: &str =
     "acos asin atan atan2 ceil ceiling cos degrees exp floor ln log mod pi power radians sin sqrt tan";
 
@@ -28,7 +28,8 @@ const SQLITE: &str = "changes char date datetime format glob group_concat hex if
     json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like printf quote random sqlite_version strftime string_agg substr time timediff total total_changes typeof \
     unhex unicode unixepoch";
 
-/// What MySQL 8.0 and MariaDB 10.6 both define: a name that one of them lacks may be a stored function there.
+/// Functions that MySQL 8.0 and MariaDB 10.6 both define. A name that only one of them has may be a stored function in
+/// the other.
 const MYSQL: &str = "adddate addtime ascii bin bit_and bit_count bit_length bit_or bit_xor char char_length \
     character_length connection_id conv convert crc32 curdate current_date current_time current_timestamp \
     current_user curtime database date date_add date_format date_sub datediff day dayname dayofmonth dayofweek \
@@ -101,7 +102,8 @@ const CATALOGUE_FUNCTIONS_SQLITE: &[&str] = &[
 ];
 const CATALOGUE_SQLITE: &[&str] = &["pragma_table_list", "sqlite_master", "sqlite_schema"];
 
-/// What the standard's catalogue says about tables; not its process list, users, or routines' text.
+/// Tables of the standard's catalogue that describe tables. Its process list, users and source texts of routines are
+/// excluded.
 const INFORMATION_SCHEMA: &[&str] = &[
     "character_sets",
     "check_constraints",

@@ -1,4 +1,4 @@
-//! Which record is ours: what is said to be gone, what lost our identifier, and ids that a server chose.
+//! Decides which record is ours: false reports of a missing record, a lost identifier, and ids that a server chose.
 
 use adapter_sdk::http::{Method, Response};
 use adapter_sdk::{FailureKind, Operation, Receipt, RemoteEdit};
@@ -20,7 +20,7 @@ fn fhir(status: u16, location: Option<&str>, body: &Value) -> Response {
     Response { status, headers: headers.into_iter().collect(), body: body.to_string().into_bytes() }
 }
 
-/// A server of single requests, one of which is answered like this.
+/// A server without Bundles and with this versioning.
 fn single(versioning: Versioning) -> Capabilities {
     but(Capabilities { batch: false, ..able() }, |it| it.versioning = versioning)
 }
@@ -30,7 +30,7 @@ fn identified(id: &str, value: &str) -> Value {
         "identifier": [{ "system": "urn:neuronova:patient-id", "value": value }] })
 }
 
-/// Answers requests of this method to addresses that begin so.
+/// Responds to requests with this method whose path begins like this.
 fn answers(method: &'static str, path: &str, answer: Response) -> Fault {
     let path = path.to_owned();
     Box::new(move |_, request| {
@@ -76,7 +76,7 @@ fn another_record_with_our_identifier_causes_a_search_for_the_linked_id() {
     for (found, kind) in [
         (bundle(json!([])), Some(FailureKind::Conflict)),
         (bundle(json!([{ "resource": identified(&id_of(1), "gone") }])), Some(FailureKind::Transient)),
-        // It does not know the parameter, and gives everybody.
+        // The server ignores the parameter, and returns every record.
         (bundle(json!([{ "resource": identified("7", "P-7") }])), Some(FailureKind::Transient)),
         (json!({ "resourceType": "OperationOutcome" }), Some(FailureKind::Transient)),
     ] {
@@ -126,7 +126,7 @@ fn no_second_record_is_created_when_a_proxy_hides_the_first() {
     created(&server, &rules);
     let nobody = fhir(200, None, &json!({ "resourceType": "Bundle" }));
     server.before = Some(Box::new(move |_, request| {
-        // Its search lags behind, so that our id turns out to be taken.
+        // Its search index lags behind, so our id turns out to be used already.
         if request.path.contains('?') {
             return Some(Ok(nobody.clone()));
         }
@@ -149,13 +149,13 @@ fn a_record_that_lost_our_identifier_is_a_conflict_and_not_written() {
         let outcome = one(&server, &rules, &change);
         let (kind, message) = failed(&outcome);
         assert_eq!((kind, server.record(1)), (FailureKind::Conflict, before.clone()));
-        // `--keep remote`: the same state stays declined, and a newer one asks again.
+        // `--keep remote`: the same state stays declined, and a newer one is a conflict again.
         let kept = message.split_once(" [holds ").expect("what it holds").1.trim_end_matches(']').to_owned();
         let declined = Receipt { fingerprint: Some(kept), ..link.clone() };
         receipt(&one(&server, &rules, &self::change(1, operation, "Jun", Some(&declined))));
         let newer = one(&server, &rules, &self::change(1, operation, "Ho", Some(&declined)));
         assert_eq!((failed(&newer).0, server.record(1)), (FailureKind::Conflict, before));
-        // `--keep local`: the link is an operator's choice from then on, and the record carries our identifier again.
+        // `--keep local`: from then on the link is an operator's choice, and the record carries our identifier again.
         let word = Receipt { fingerprint: None, remote_version: None, ..link };
         receipt(&one(&server, &rules, &self::change(1, operation, "Jun", Some(&word))));
         assert!(server.record(1)["identifier"].to_string().contains("P-1"));
@@ -198,7 +198,7 @@ fn an_id_chosen_by_the_server_is_read_back_before_it_is_confirmed() {
                 let rules = rules(&settings, &capabilities);
                 let link = linked.then(|| created(&server, &rules));
                 let change = change(1, Operation::Update, "Jun", link.as_ref());
-                // It says that it wrote, names another record, and wrote nothing.
+                // The server reports a write and names another record, but wrote nothing.
                 let elsewhere = carried.map(|value| identified("OTHER", value));
                 let read = elsewhere.clone().map_or_else(|| told(404), |record| fhir(200, None, &record));
                 let nobody = fhir(200, None, &json!({ "resourceType": "Bundle" }));
@@ -244,14 +244,14 @@ fn a_response_with_a_record_without_our_identifier_is_a_conflict() {
         ] {
             for (value, is_ours) in [("P-1", true), ("P-2", false), ("p-1", false)] {
                 if status == 200 && !capabilities.of("Patient").unwrap().update_create {
-                    continue; // What a conditional create found is read anyway.
+                    continue; // The result of a conditional create is always read.
                 }
                 let mut server = Server::default();
                 let rules = rules(&settings, &capabilities);
                 let link = linked.then(|| created(&server, &rules));
                 let id = if capabilities.of("Patient").unwrap().update_create { id_of(1) } else { "1".to_owned() };
                 let answer = fhir(status, Some(&format!("Patient/{id}")), &identified(&id, value));
-                // It does what it should, and shows this.
+                // It carries out the request, and responds like this.
                 server.after =
                     Some(Box::new(move |_, request| (request.method != Method::Get).then(|| Ok(answer.clone()))));
                 let outcome = one(&server, &rules, &change(1, Operation::Update, "Jun", link.as_ref()));
@@ -290,7 +290,7 @@ fn a_created_record_that_the_search_does_not_find_yet_is_read_by_id() {
             Err(kind) => assert_eq!(failed(&outcome).0, kind),
         }
     }
-    // Where it cannot be read either, its word counts: looking for it again later could make a second one.
+    // If the record cannot be read either, the response counts: searching later could create a second one.
     let server = Server {
         before: Some(Box::new(move |_, request| match request.path.as_str() {
             "Patient" => None,

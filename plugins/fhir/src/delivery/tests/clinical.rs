@@ -1,4 +1,4 @@
-//! What patients are promised holds for every type: one piece of code, so one test over all of them.
+//! The guarantees for patients hold for every type: one implementation, so one test over all types.
 
 use adapter_sdk::{Observation, Receipt, Subject};
 
@@ -9,7 +9,7 @@ use crate::testing::{later, of_type};
 
 const SUBJECT: (&str, &str, &str, Option<&str>) = ("subject", "patient", "P-1", Some("17"));
 
-/// One change of every type but `patient`, each with the same id, and with the server's name of its type.
+/// One change of every type except `patient`, all with the same id, and the FHIR name of the type.
 fn changes() -> Vec<(&'static str, Change)> {
     let text = json!({ "display": "x" });
     let time = "2026-03-01T09:00:00Z";
@@ -36,7 +36,7 @@ fn changes() -> Vec<(&'static str, Change)> {
     .collect()
 }
 
-/// The same aggregate with another state.
+/// A later change of the same aggregate with another state.
 fn changed(change: &Change, receipt: &Receipt) -> Change {
     let mut payload: Value = serde_json::from_str(&change.payload).unwrap();
     let remark = if change.aggregate_type == "appointment" { "comment" } else { "note" };
@@ -86,7 +86,7 @@ fn an_update_is_one_guarded_request_and_an_equal_state_is_not_written() {
         assert_eq!(receipt(&update).remote_id, link.remote_id);
         let sent = &server.requests()[before..];
         assert!(sent.len() == 1 && sent[0].starts_with(&format!("PUT {name}/")), "{sent:?}");
-        // Without the link it is found, and holds the state already.
+        // Without the link the record is found, and already holds the state.
         let lost = Change { link: None, ..changed(&change, &link) };
         assert_eq!(receipt(&one(&server, &rules, &lost)).remote_id, link.remote_id);
         assert_eq!(server.count(), 1, "{name}");
@@ -188,7 +188,7 @@ fn a_deleted_record_is_marked_entered_in_error_and_restored_by_the_next_state() 
         };
         assert_eq!(status(&server.record(1)).as_deref(), Some("entered-in-error"), "{name}");
         assert_eq!(server.record(1).get("clinicalStatus"), None);
-        // Once more changes nothing, and a new state takes it back.
+        // A second delete changes nothing, and a new state undoes it.
         let version = server.record(1)["meta"]["versionId"].clone();
         receipt(&one(
             &server,
@@ -209,7 +209,7 @@ fn a_passed_through_resource_is_deleted_with_its_version() {
     let server = Server::default();
     let link = receipt(&one(&server, &rules, &change)).clone();
     let delete = Change { payload: "{}".to_owned(), ..later(&change, Operation::Delete, &link) };
-    // Someone edits it: with `hold` it stays.
+    // Another author edits it: with `hold` it is not overwritten.
     server.edit(1, |record| record["status"] = json!("not-done"));
     let held = one(&server, &Rules { on_remote_edit: RemoteEdit::Hold, ..rules }, &delete);
     assert_eq!(failed(&held).0, FailureKind::Conflict);
@@ -219,7 +219,7 @@ fn a_passed_through_resource_is_deleted_with_its_version() {
     let sent = &server.requests()[before..];
     assert!(sent.len() == 2 && sent[0].starts_with("GET Immunization/") && sent[1].starts_with("DELETE "), "{sent:?}");
     assert_eq!(server.record(1), Value::Null);
-    // ... it is gone for good also the second time, and comes back under the same id.
+    // A second delete also confirms that it is gone, and a new state has the same id again.
     assert_eq!(receipt(&one(&server, &rules, &delete)).remote_id, "");
     assert_eq!(receipt(&one(&server, &rules, &change)).remote_id, link.remote_id);
 }
@@ -273,7 +273,7 @@ fn a_type_that_the_server_does_not_support_is_skipped_with_its_reason() {
         let outcome = one(&server, &rules(&settings, &reads_only), &change);
         assert!(skipped(&outcome).contains("has no interaction create"), "{outcome:?}");
         assert!(server.requests().is_empty());
-        // ... and so it is where only its answer says so.
+        // The type is refused too if only the server's response shows that.
         let server = Server { refuses_type: Some(name), ..Server::default() };
         let outcomes =
             deliver(&server, &rules(&settings, &able()), &[change, super::change(1, Operation::Create, "Jun", None)]);

@@ -1,4 +1,4 @@
-//! First deliveries: looked for, created once, looked for again.
+//! First deliveries: search, one create, second search.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn where_the_server_assigns_ids_a_create_searches_before_and_after() {
         assert_eq!((receipt.remote_id.as_str(), receipt.remote_version.as_deref()), ("1", Some("1")));
         assert_eq!(server.requests(), [SEARCH, "POST Patient", SEARCH]);
     }
-    // ... also where the operator says so.
+    // The server also assigns the ids when `client_ids` is off.
     let settings = Settings { client_ids: false, ..settings };
     let (server, capabilities) = (Server::default(), able());
     assert_eq!(created(&server, &rules(&settings, &capabilities)).remote_id, "1");
@@ -29,12 +29,12 @@ fn where_the_server_assigns_ids_a_create_searches_before_and_after() {
 fn a_late_first_request_changes_nothing() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
-    // The first request of a delivery, held up in the network...
+    // The first request of a delivery is delayed in the network.
     let first = change(1, Operation::Create, "Old", None);
     let (mut delivery, _) = Delivery::begin(&rules, &first).unwrap();
     let nobody = nobody();
     let Step::Send(late) = delivery.advance(&rules, &nobody) else { panic!("no create") };
-    // ... while a newer state arrives, and someone else adds a contact.
+    // Meanwhile a newer state arrives, and another author adds a contact.
     let link = created(&server, &rules);
     server.edit(1, |patient| patient["contact"] = json!([{ "name": { "text": "Lee" } }]));
     receipt(&one(&server, &rules, &change(1, Operation::Update, "New", Some(&link))));
@@ -105,7 +105,7 @@ fn a_duplicate_created_meanwhile_is_a_conflict_at_once() {
     for capabilities in &ways() {
         let mut server = Server::default();
         let rules = rules(&settings, capabilities);
-        // The search of the next change of another host finds none; then its record and ours are both there.
+        // The search of another host's change finds none; then both its record and ours exist.
         server.before = Some(Box::new(|number, _| {
             let nobody = json!({ "resourceType": "Bundle", "type": "searchset" }).to_string().into_bytes();
             (number == 0).then(|| Ok(adapter_sdk::http::Response { status: 200, headers: vec![], body: nobody }))
@@ -131,7 +131,7 @@ fn a_refused_create_searches_for_an_existing_record() {
                 let refused = move |_: usize, request: &adapter_sdk::http::Request| {
                     (request.method == Method::Post).then(|| Ok(crate::testing::outcome(status)))
                 };
-                // The request is carried out and refused all the same: an overlapping one was.
+                // With `is_there` the request is carried out and still refused, as after an overlapping one.
                 if is_there {
                     server.after = Some(Box::new(refused));
                 } else {

@@ -1,4 +1,4 @@
-//! Deletes, and records that others deleted.
+//! Deletes, and records that another author deleted.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn a_patient_is_restored_after_the_record_with_our_id_was_deleted() {
         let outcome = one(&server, &rules, &change(1, Operation::Delete, "MinJun", Some(&link)));
         assert_eq!(receipt(&outcome).remote_id, "", "without an id the host forgets the link");
         if let Some(status) = status {
-            // Some servers let no one take a deleted id again.
+            // Some servers refuse to use a deleted id again.
             server.before = Some(Box::new(move |_, request| {
                 (request.method == Method::Put).then(|| Ok(crate::testing::outcome(status)))
             }));
@@ -77,7 +77,7 @@ fn a_delete_makes_the_record_inactive_with_or_without_state_and_link() {
             "{full} {linked}"
         );
         assert_eq!(given(&server, 1), "MinJun");
-        // ... and the patient may come back.
+        // The patient may be created again.
         one(&server, &rules, &change(1, Operation::Update, "MinJun", Some(&receipt)));
         assert_eq!(server.record(1)["active"], true);
     }

@@ -1,4 +1,4 @@
-//! What others wrote: kept, held or overwritten as the operator says.
+//! Content of other authors: kept, held or overwritten by the operator's policy.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn elements_added_by_others_survive_all_our_updates() {
         assert_eq!(record["identifier"][1]["value"], "W-9");
         assert_eq!(given(&server, 1), name);
     }
-    // The first time the stale version tells; afterwards the link knows that the record is shared.
+    // The first time the stale version shows the edit; afterwards the link marks the record as shared.
     let requests: Vec<String> = server.requests()[3..].iter().map(|line| line[..3].to_owned()).collect();
     assert_eq!(requests, ["PUT", "GET", "PUT", "GET", "PUT", "GET", "PUT"]);
 }
@@ -51,7 +51,7 @@ fn a_kept_edit_is_held_until_the_operator_decides_again() {
     let outcome = one(&server, &hold, &declined);
     let message = failed(&outcome).1;
     let kept = message.split_once(" [holds ").unwrap().1.strip_suffix(']').unwrap().to_owned();
-    // `--keep remote` writes it into the link.
+    // `--keep remote` writes the fingerprint into the link.
     let link = Receipt { fingerprint: Some(kept), ..link };
     let again = one(&server, &hold, &change(1, Operation::Update, "Jun", Some(&link)));
     assert_eq!(receipt(&again).fingerprint, link.fingerprint, "the same state again is declined again");
@@ -63,7 +63,7 @@ fn a_kept_edit_is_held_until_the_operator_decides_again() {
         assert!(failed(&edited).1.contains("was edited"), "{edited:?}");
     }
     assert_eq!(given(&server, 1), "Edited again");
-    // Where the operator lets edits be written over, the decision about that one state stands all the same.
+    // With the policy `overwrite`, the decision about that one state still applies.
     let overwrite = rules(&settings, &capabilities);
     receipt(&one(&server, &overwrite, &change(1, Operation::Update, "Ho", Some(&link))));
     assert_eq!(given(&server, 1), "Ho");

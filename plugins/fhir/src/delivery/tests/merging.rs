@@ -1,4 +1,4 @@
-//! Merges and their undoing.
+//! Merges, and undoing them.
 
 use adapter_sdk::Reference;
 
@@ -33,7 +33,7 @@ fn a_merged_patient_is_inactive_and_leads_to_the_survivor_until_it_is_undone() {
         let record = server.record(1);
         assert_eq!((&record["active"], &record["link"]), (&json!(false), &json!([replaced_by("77"), theirs.clone()])));
         assert_eq!((given(&server, 1), &merged.remote_id), (json!("MinJun"), &link.remote_id));
-        // Once more changes nothing, and another survivor takes the place of the first.
+        // A second merge changes nothing, and another survivor replaces the first.
         let before = server.requests().len();
         let again = receipt(&one(&server, &rules, &merge(Some(&merged), Some("77")))).clone();
         assert_eq!((again.remote_id, again.fingerprint), (merged.remote_id.clone(), merged.fingerprint.clone()));

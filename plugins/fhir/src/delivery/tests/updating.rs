@@ -1,4 +1,4 @@
-//! Updates of linked records: one request where one is enough, and what shows that it replaced what it should.
+//! Updates of linked records: one request if one is enough, and checks of the replaced version.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Requests that the server may still be working on: no write is sent a second time in a call, and one patient stops no
-//! other.
+//! Requests that the server may still be working on: no write is sent twice in a call, and one patient does not stop
+//! the others.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,16 +12,16 @@ use crate::exchange::tests::{batch, entries, is_poisoned, kinds, page, poisoned,
 use crate::settings::Settings;
 use crate::testing::{Server, able, but, change, deliver, id_of, outcome as told, own_ids, receipt, rules};
 
-/// What a gateway says while the server behind it may go on working.
+/// The statuses of a gateway while the server behind it may still be working.
 const DOUBTFUL: [u16; 19] =
     [408, 499, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 528, 529, 530, 598, 599, 0];
 
-/// The answer of a gateway; none at all for 0.
+/// A gateway's response with this status; no response for 0.
 fn gateway(status: u16) -> Result<Response, Error> {
     if status == 0 { Err(Error::Broken("closed early".to_owned())) } else { Ok(page(status, "<html>upstream</html>")) }
 }
 
-/// A server that will carry out writes later and says so much for now. It notes the bodies.
+/// A server that carries out writes later and responds with this status now. It records the bodies.
 fn late(status: u16, chosen: fn(&Request) -> bool) -> (Server, Rc<RefCell<Vec<String>>>) {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let noted = Rc::clone(&seen);
@@ -38,7 +38,7 @@ fn times_sent(bodies: &[String], number: usize) -> usize {
     bodies.iter().filter(|body| body.contains(&format!("\"P-{number}\""))).count()
 }
 
-/// Nothing says that it was done or that it cannot be done: the host waits for what is in doubt.
+/// Whether the failure leaves open that the change was carried out: the host waits for changes in doubt.
 fn is_open(kind: Option<FailureKind>) -> bool {
     matches!(kind, Some(FailureKind::Transient | FailureKind::Unavailable))
 }
@@ -62,7 +62,7 @@ fn a_create_after_a_gateway_error_is_not_sent_again_in_the_call() {
     }
 }
 
-/// Links of patients that are there, with a change of each.
+/// Existing patients with their links, and a change of each.
 fn linked(server: &Server, capabilities: &Capabilities, count: usize) -> Vec<Change> {
     let settings = Settings::default();
     let outcomes = deliver(server, &rules(&settings, capabilities), &batch(count)).unwrap();
@@ -79,7 +79,7 @@ fn an_update_is_sent_again_only_where_a_promised_version_guards_it() {
                 let capabilities = but(Capabilities { batch, ..able() }, |it| it.versioning = versioning);
                 let mut server = Server::default();
                 let updates = linked(&server, &capabilities, 8);
-                // Large Bundles and single requests meet the gateway.
+                // Large Bundles and single requests go to the gateway.
                 let (doubtful, sent) = late(status, |request| !(1..=4).contains(&entries(request)));
                 server.before = doubtful.before;
                 let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates);
@@ -105,8 +105,7 @@ fn reads_are_repeated_after_any_gateway_error() {
         let server = Server { before: Some(Box::new(gives_up)), ..Server::default() };
         let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(40));
         let found = outcomes.map(|outcomes| kinds(&outcomes));
-        // The creates that are behind the searches then fit into what the gateway lets pass, unless nothing made them
-        // smaller.
+        // The creates after the searches are then small enough for the gateway, unless nothing reduced the size.
         assert!(server.requests().len() > 2, "{status}");
         let count = found.map_or(0, |found| found.iter().filter(|kind| kind.is_none()).count());
         assert_eq!(count, server.count(), "{status}");
@@ -121,7 +120,7 @@ fn one_patient_without_a_response_does_not_block_the_others() {
         let mut waiting: Vec<Change> = poisoned(20, &[7]);
         let mut done: Vec<Receipt> = Vec::new();
         let mut attempts = 0;
-        // As the host does it: what is in doubt comes again in batches of a quarter.
+        // As the host does it: changes in doubt come again in batches of a quarter.
         for size in [20, 5, 1] {
             let mut open = Vec::new();
             for part in waiting.chunks(size) {
@@ -186,7 +185,7 @@ fn a_404_page_does_not_prove_that_a_record_is_gone() {
                         change.operation = operation;
                     }
                     let answer = answer.clone();
-                    // It says so of Bundles too, after which requests go one by one.
+                    // It responds so to Bundles too, and then requests are sent one by one.
                     let no_route = move |_: usize, request: &Request| {
                         (request.method != Method::Get || !request.path.contains('?')).then(|| Ok(answer.clone()))
                     };
@@ -212,7 +211,7 @@ fn one_record_behind_a_404_page_fails_alone() {
     server.before = Some(Box::new(move |_, request| (request.path == hidden).then(|| Ok(page(404, "")))));
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
     assert_eq!(kinds(&outcomes), [None, Some(FailureKind::Transient), None]);
-    // Where the record is gone indeed, the search says so, also with the same page.
+    // If the record is really gone, the search shows that, even with the same page as response.
     server.delete(2);
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates[1..2]).unwrap();
     assert_eq!(kinds(&outcomes), [Some(FailureKind::Conflict)]);

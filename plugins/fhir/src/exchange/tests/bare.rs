@@ -1,4 +1,4 @@
-//! Writes that are answered with a success and nothing else: any proxy can say so, and a server may.
+//! Writes that get a success without any content: a proxy may respond so, and also a server.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn bare(status: u16) -> Response {
     Response { status, headers: Vec::new(), body: Vec::new() }
 }
 
-/// A server without Bundles that does what it is asked.
+/// A server without Bundles that carries out each request.
 fn honest(before: bool) -> Server {
     let strip = |_: usize, request: &Request| writes(request).then(|| Ok(bare(200)));
     if before {

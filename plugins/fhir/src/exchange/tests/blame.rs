@@ -1,4 +1,4 @@
-//! Who is to blame for what failed: one patient, the credentials, or the target as a whole.
+//! The cause of a failure: one patient, the credentials, or the target as a whole.
 
 use super::*;
 

@@ -13,7 +13,7 @@ fn a_batch_of_new_patients_is_three_requests_and_receipts_keep_their_order() {
         assert_eq!(receipt(outcome).remote_id, id_of(number + 1));
         assert_eq!(server.record(number + 1)["identifier"][0]["value"], format!("P-{}", number + 1));
     }
-    // ... and the batch of their updates is one.
+    // The updates of the batch are one Bundle.
     let updates: Vec<Change> =
         (1..=50).map(|number| change(number, Operation::Update, "Jun", Some(receipt(&outcomes[number - 1])))).collect();
     deliver(&server, &rules, &updates).unwrap();
@@ -119,7 +119,7 @@ fn reads_and_writes_of_several_changes_share_their_rounds() {
 #[test]
 fn a_failed_bundle_is_searched_and_not_created_twice_where_the_server_assigns_ids() {
     let (settings, capabilities) = (Settings::default(), own_ids());
-    // Everything of the failed Bundle was done all the same.
+    // The failed Bundle was carried out nevertheless.
     let poison = |_: usize, request: &Request| is_poisoned(request).then(|| Ok(page(500, "oops")));
     let server = Server { after: Some(Box::new(poison)), ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, &[3, 4])).unwrap();

@@ -1,4 +1,4 @@
-//! What is learnt of a server, once: in a call, and for the calls after it.
+//! Facts about a server are learned once, in a call and for the calls after it.
 
 use adapter_sdk::http::Method;
 
@@ -27,12 +27,12 @@ fn a_refusal_of_searches_in_bundles_is_learned_once() {
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
     assert_eq!(kinds(&outcomes), vec![None; 100]);
     assert_eq!((server.requests().len(), server.warnings.borrow().len()), (1 + 100 + 1 + 100, 1));
-    // ... also where it takes the Bundle and refuses each of them.
+    // The same when it accepts the Bundle and refuses each search in it.
     let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
     assert_eq!(kinds(&outcomes), vec![None; 100]);
     assert_eq!(server.requests().len(), 1 + 100 + 1 + 100);
-    // Whoever says so beforehand never meets the refusal.
+    // With this setting the refusal never happens.
     let settings = Settings { searches_in_bundles: false, ..Settings::default() };
     let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
@@ -62,7 +62,7 @@ fn a_redirect_to_a_trailing_slash_is_followed_and_learned() {
         assert_eq!(kinds(&outcomes), [None, None, None]);
         assert_eq!(server.requests().iter().filter(|line| *line == "fault").count(), 1, "learnt once");
     }
-    // A redirect to somewhere else is none that we follow.
+    // A redirect to another host is not followed.
     let headers = vec![("location".to_owned(), "https://host/login".to_owned())];
     let server = Server {
         before: Some(Box::new(move |_, _| Some(Ok(Response { headers: headers.clone(), ..page(302, "") })))),
@@ -71,7 +71,7 @@ fn a_redirect_to_a_trailing_slash_is_followed_and_learned() {
     let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
     assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 1));
     assert!(failure.message.contains("a redirect to https://host/login,"), "{}", failure.message);
-    // One that leads from one form of the address to the other and back.
+    // A redirect between two forms of the URL and back.
     let circle = |_: usize, request: &Request| {
         let to = if request.path.is_empty() { "http://host/fhir/" } else { "http://host/fhir" };
         let headers = vec![("location".to_owned(), to.to_owned())];
@@ -83,7 +83,7 @@ fn a_redirect_to_a_trailing_slash_is_followed_and_learned() {
     assert!(failure.message.contains("batch = false"), "{}", failure.message);
 }
 
-/// Calls one after the other, each with what the one before has learnt; gives the requests of each.
+/// Makes calls in a row, each with the learned state of the call before. Returns the number of requests of each.
 fn calls(server: &Server, count: usize, changes: usize) -> Vec<usize> {
     let (settings, capabilities) = (Settings::default(), able());
     let (mut learned, mut requests) = (Learned::default(), Vec::new());
@@ -93,7 +93,7 @@ fn calls(server: &Server, count: usize, changes: usize) -> Vec<usize> {
             (0..changes).map(|number| change(call * changes + number, Operation::Create, "Min", None)).collect();
         let (outcomes, after) = exchange::deliver(server, &rules(&settings, &capabilities), learned, &changes).unwrap();
         assert_eq!(kinds(&outcomes), vec![None; changes.len()]);
-        // As the host keeps it.
+        // Converted as the host stores it.
         learned = Learned::from_bytes(&after.to_bytes());
         requests.push(server.requests().len() - before);
     }

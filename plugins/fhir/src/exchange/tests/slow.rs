@@ -1,4 +1,4 @@
-//! Answers that come too late, and connections that break.
+//! Responses that come too late, and aborted connections.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use super::*;
 fn a_slow_server_gets_smaller_bundles_in_the_same_call() {
     let settings = Settings::default();
     let slow = |_: usize, request: &Request| (entries(request) > 30 && writes(request)).then_some(Err(Error::Timeout));
-    // What a version guards may be sent again at once, also while the server still works on it.
+    // A write with a version may be sent again at once, even while the server is working on it.
     let capabilities = able();
     let mut server = Server::default();
     let updates = updates(&server, 100);
     server.after = Some(Box::new(slow));
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
     assert_eq!(kinds(&outcomes), vec![None; 100]);
-    // Creates that the server may be working on wait, whoever gives the id; the others go on in smaller Bundles.
+    // Creates that the server may be working on wait, whoever chooses the id; the others continue in smaller Bundles.
     for capabilities in [able(), own_ids()] {
         let server = Server { after: Some(Box::new(slow)), ..Server::default() };
         let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(150)).unwrap();
@@ -28,7 +28,7 @@ fn a_connection_broken_by_one_patient_fails_only_that_patient() {
     let settings = Settings::default();
     let breaks =
         |_: usize, request: &Request| is_poisoned(request).then(|| Err(Error::Broken("closed early".to_owned())));
-    // Creates one by one; updates, which may be sent again, also in Bundles.
+    // Single requests for creates; for updates, which may be sent again, also Bundles.
     let capabilities = Capabilities { batch: false, ..able() };
     let server = Server { before: Some(Box::new(breaks)), ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, &[7])).unwrap();
@@ -41,7 +41,7 @@ fn a_connection_broken_by_one_patient_fails_only_that_patient() {
     server.before = Some(Box::new(breaks));
     let outcomes = deliver(&server, &rules(&settings, &able()), &updates).unwrap();
     assert_eq!(kinds(&outcomes), expected);
-    // A Bundle of creates that broke waits as a whole.
+    // An aborted Bundle of creates waits as a whole.
     let server = Server { before: Some(Box::new(breaks)), ..Server::default() };
     let failure = deliver(&server, &rules(&settings, &able()), &poisoned(20, &[7])).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);

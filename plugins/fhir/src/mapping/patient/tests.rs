@@ -171,7 +171,8 @@ fn known_races_and_ethnicities_get_their_codes() {
     let not_hispanic = json!([omb("2186-5", "Not Hispanic or Latino"), text("Not Hispanic or Latino")]);
     assert_eq!(sent("ethnicity", "not_hisp_or_latin"), not_hispanic);
     assert_eq!(sent("ethnicity", "Not Hispanic or Latino"), not_hispanic);
-    // What is no category is text alone; of ethnicities US Core takes one code, and no reason for an absent one.
+    // A part that is not a category is text alone. For ethnicity US Core allows one code, and no reason for an absent
+    // value.
     assert_eq!(sent("race", "korean"), json!([text("korean")]));
     assert_eq!(sent("ethnicity", "hisp_or_latin|not_hisp_or_latin").as_array().map(Vec::len), Some(2));
     assert_eq!(sent("ethnicity", "decline_to_specify"), json!([text("Asked but unknown")]));

@@ -1,4 +1,4 @@
-//! Resources that are passed through: identifiers, references, and what is left to the server.
+//! Resources that are passed through: identifiers, references, and the server's own elements.
 
 use super::*;
 

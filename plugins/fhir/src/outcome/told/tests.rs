@@ -1,4 +1,4 @@
-//! That code, place and known words come through, and nothing else does, whatever a server says.
+//! Codes, paths and known words pass, and nothing else does, for any text of a server.
 
 use serde_json::json;
 
@@ -124,7 +124,7 @@ fn numbers_are_omitted_except_for_http_statuses() {
     }
 }
 
-/// Numbers that look random and are the same each time.
+/// A reproducible sequence of pseudo-random numbers.
 struct Dice(u64);
 
 impl Dice {
@@ -134,8 +134,8 @@ impl Dice {
     }
 }
 
-/// Every word of a line is one of ours, a path of such words, a message's number, a status, or the mark of what was
-/// left out.
+/// Whether every word of a line is a known word, a path of such words, a message number, a status, or the omission
+/// mark.
 fn is_ours(line: &str) -> bool {
     let mut before = "";
     line.split(' ').all(|word| {

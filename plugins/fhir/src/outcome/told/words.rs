@@ -1,15 +1,15 @@
-//! The words that may be repeated of what a server says: FHIR's own, and the usual ones of validators.
+//! The words of a server's text that may be repeated: FHIR's own, and common ones of validators.
 //!
-//! A word belongs here when it says what is wrong with a request and nothing of a patient. So there are no words for a
-//! gender, a month, a street or a language, and none that begins with a capital but names of types.
+//! A word belongs here if it describes a problem of a request and nothing of a patient. So there are no words for a
+//! gender, a month, a street or a language, and only names of types begin with a capital.
 
-/// Whether it is a word of validators.
+/// Whether it is a common word of validators.
 pub(super) fn is_word(word: &str) -> bool {
     WORDS.binary_search(&word).is_ok() || CAPITALS.contains(&word)
 }
 
-/// Whether it is the name of a type, of an element that we write, of its parts or of a Bundle. Names that are words of
-/// medicine (`high`, `severity`, `reaction`) are none here: a value may hold them.
+/// Whether it is the name of a type, of an element that we write, or of a part of a Bundle. Names that are also medical
+/// terms (`high`, `severity`, `reaction`) are excluded: a value may contain them.
 pub(super) fn is_element(name: &str) -> bool {
     ELEMENTS.binary_search(&name).is_ok()
 }
@@ -30,13 +30,13 @@ pub(super) const STATUSES: [&str; 25] = [
     "422", "423", "428", "429", "500", "501", "502", "503", "504",
 ];
 
-/// What is written in capitals everywhere.
+/// Words in capitals.
 #[rustfmt::skip]
 const CAPITALS: [&str; 7] = [
     "FHIR", "HTTP", "JSON", "URI", "URL", "UUID", "XML",
 ];
 
-/// In the order of their bytes.
+/// Sorted by bytes.
 #[rustfmt::skip]
 const ELEMENTS: [&str; 140] = [
     "Address", "AllergyIntolerance", "Annotation", "Appointment", "Bundle", "CodeableConcept", "Coding", "Condition",
@@ -58,7 +58,7 @@ const ELEMENTS: [&str; 140] = [
     "valueQuantity", "valueReference", "valueString", "valueUri", "verificationStatus", "version", "versionId",
 ];
 
-/// In the order of their bytes.
+/// Sorted by bytes.
 #[rustfmt::skip]
 const WORDS: [&str; 258] = [
     "a", "all", "allowed", "already", "an", "and", "any", "are", "array", "as", "at", "attribute", "be", "been",

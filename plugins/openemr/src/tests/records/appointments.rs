@@ -40,7 +40,7 @@ fn an_appointment_over_midnight_is_skipped() {
     let context = context(&database);
     let night = appointment(&json!({"start": "2025-03-01T23:30:00+09:00", "end": "2025-03-02T00:30:00+09:00"}));
     assert!(skipped(&database, &context, night).contains("ends on another day"));
-    // Half past eight in the evening and nine o'clock, in one zone.
+    // 20:30 and 21:00 in the same time zone.
     let mixed = appointment(&json!({"start": "2025-03-01T20:30:00+09:00", "end": "2025-03-01T12:00:00Z"}));
     one(&database, &context, mixed);
     let read = "SELECT pc_eventDate, pc_startTime, pc_endTime, pc_duration FROM openemr_postcalendar_events";

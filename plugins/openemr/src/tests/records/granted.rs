@@ -1,4 +1,4 @@
-//! What `check` says where tables or grants of the clinical records are missing, and that patients go on.
+//! Results of `check` with missing tables or grants for clinical records; patients are still delivered.
 
 use super::*;
 use adapter_sdk::FindingLevel;

@@ -37,7 +37,7 @@ fn record(aggregate_type: &str, id: &str, payload: &Value) -> Change {
     }
 }
 
-/// A payload with other fields; `null` takes one away.
+/// A payload with other fields; `null` removes one.
 fn with(mut payload: Value, fields: &Value) -> Value {
     for (name, value) in fields.as_object().unwrap() {
         payload[name] = value.clone();
@@ -46,7 +46,7 @@ fn with(mut payload: Value, fields: &Value) -> Value {
     payload
 }
 
-/// The same, within an encounter.
+/// The same change, within an encounter.
 fn within(encounter: &str, change: Change) -> Change {
     let mut references = change.references;
     references.push(reference("encounter", "encounter", encounter));
@@ -94,18 +94,18 @@ fn observed(database: &Database, context: &Context, change: &Change, receipt: &R
     .to_owned()
 }
 
-/// A kind of record with a state, a later one, and what the tests below look at.
+/// A kind of record with two states, and the SQL for the tests below.
 struct Case {
     create: Change,
     update: Change,
-    /// What is read of the row, for both states.
+    /// The expression that reads the row, for both states.
     read: &'static str,
     created: &'static str,
     updated: &'static str,
-    /// The condition under which OpenEMR hides it.
+    /// The SQL condition that holds when OpenEMR hides it.
     hidden: &'static str,
     table: &'static str,
-    /// What a user of OpenEMR may do.
+    /// An edit by a user of OpenEMR.
     edit: &'static str,
 }
 
@@ -120,14 +120,14 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A record's life: created, found again after a lost settlement, updated, left alone, hidden, revived.
+/// The life of a record: created, found again after a lost settlement, updated, left unchanged, hidden, restored.
 fn live(database: &Database, case: &Case) {
     let context = context(database);
     let name = &case.create.aggregate_type;
     let count = format!("SELECT COUNT(*) FROM {}", case.table);
     let first = one(database, &context, case.create.clone());
     assert_eq!(database.ask(case.read), [case.created], "{name}");
-    // The settlement was lost: no link, and the row is there.
+    // The settlement was lost: there is no link, but the row exists.
     let again = one(database, &context, case.create.clone());
     assert_eq!((&again.remote_id, &again.fingerprint), (&first.remote_id, &first.fingerprint), "{name}");
     assert_eq!(database.ask(&count), ["1"], "{name}");
@@ -223,7 +223,7 @@ fn a_row_named_by_an_operator_is_written_and_stays_linked() {
         assert!(taken.remote_version.as_ref().is_some_and(|version| version.starts_with("named:")));
         assert_eq!(database.ask(case.read), [case.updated]);
         one(&database, &context, linked(other, &taken));
-        // A conflict over our own row, resolved for our state, leaves it ours.
+        // A conflict about our own row, resolved with the local state, keeps the row ours.
         let ours = one(&database, &context, linked(case.update.clone(), &named));
         assert_eq!(ours.remote_version, first.remote_version);
         assert_eq!(database.ask(&format!("SELECT COUNT(*) FROM {}", case.table)), ["1"]);

@@ -1,4 +1,4 @@
-//! Tables without uuids, where a marker of ours is the key.
+//! Tables without uuids, where our marker is the key.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn a_record_is_created_under_the_lock_with_its_marker() {
         one(&database, &context, case.create.clone());
         assert_eq!(database.locks(), 1, "{}", case.table);
         assert_eq!(database.ask(&format!("SELECT length({marker}) FROM {}", case.table)), ["20"]);
-        // Its deletion says nothing of the patient.
+        // Its deletion does not contain the patient.
         one(&database, &context, delete(case.create));
         assert_eq!(database.ask(&format!("SELECT COUNT(*) FROM {} WHERE {}", case.table, case.hidden)), ["1"]);
     }

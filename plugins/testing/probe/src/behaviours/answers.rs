@@ -1,4 +1,4 @@
-//! Answers that make no sense.
+//! Invalid responses.
 
 use adapter_sdk::{Failure, FailureKind, Outcome, log};
 
@@ -16,12 +16,12 @@ pub(super) fn too_many(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(outcomes)
 }
 
-/// The same long text again and again: little to write down, much to copy.
+/// Returns the same long text many times: short to produce, long to copy.
 pub(super) fn gigabytes(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok((0..400).map(|_| applied("9".repeat(100_000))).collect())
 }
 
-/// The argument says which: `empty`, `long`, `control`, `backwards`.
+/// Returns an invalid id. The argument selects it: `empty`, `long`, `control`, `backwards`.
 pub(super) fn bad_id(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let id = match call.argument {
         "long" => "9".repeat(256),
@@ -32,7 +32,8 @@ pub(super) fn bad_id(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|_| applied(id.clone())).collect())
 }
 
-/// Says the argument wherever an adapter has words: in its log, and for changes that fail or are skipped, by their id.
+/// Puts the argument into every text of an adapter: its log, and the messages of failed or skipped changes, by their
+/// id.
 pub(super) fn say(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     log::warn(call.argument);
     let outcome = |id: &str| match id {

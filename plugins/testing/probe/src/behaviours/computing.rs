@@ -1,4 +1,4 @@
-//! Never coming back, taking too much, breaking off.
+//! Endless loops, excessive memory and stack, and panics.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ pub(super) fn endless_loop(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     }
 }
 
-/// Uses up the machine's stack: nothing of it lies in the guest's memory.
+/// Exhausts the machine's stack, without using the adapter's memory.
 pub(super) fn endless_recursion(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     fn deeper(depth: u64) -> u64 {
         if depth == u64::MAX { 0 } else { deeper(depth + 1).rotate_left(7) ^ depth }
@@ -22,7 +22,7 @@ pub(super) fn endless_recursion(call: &Call<'_>) -> Result<Vec<Outcome>, Failure
     honest::echo(call)
 }
 
-/// Uses up the stack that the compiler keeps in the guest's memory.
+/// Exhausts the stack that the compiler keeps in the adapter's memory.
 pub(super) fn endless_recursion_in_memory(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     fn deeper(depth: u64) -> u64 {
         let room = black_box([depth; 64]);
@@ -32,7 +32,7 @@ pub(super) fn endless_recursion_in_memory(call: &Call<'_>) -> Result<Vec<Outcome
     honest::echo(call)
 }
 
-/// One allocation that doubles until there is no more.
+/// Doubles one allocation until memory is exhausted.
 pub(super) fn memory_growing(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let mut bytes = vec![1_u8; 1 << 16];
     while bytes.len() < 1 << 31 {
@@ -42,7 +42,7 @@ pub(super) fn memory_growing(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     honest::echo(call)
 }
 
-/// Small allocations, all kept.
+/// Makes small allocations and keeps them all.
 pub(super) fn memory_many_small(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let mut kept = Vec::new();
     for _ in 0..10_000_000 {
@@ -52,7 +52,7 @@ pub(super) fn memory_many_small(call: &Call<'_>) -> Result<Vec<Outcome>, Failure
     honest::echo(call)
 }
 
-/// Passes every check, and breaks off as soon as there is something to deliver.
+/// Passes every check, and panics as soon as there is a change to deliver.
 pub(super) fn late_panic(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     assert!(call.changes.is_empty(), "the probe panics");
     Ok(Vec::new())
@@ -70,7 +70,7 @@ pub(super) fn exit(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     std::process::exit(0);
 }
 
-/// Waits by the clock, computing nothing.
+/// Waits for a time on the clock in a system call, without computing.
 pub(super) fn sleep(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     std::thread::sleep(std::time::Duration::from_hours(1));
     honest::echo(call)

@@ -1,4 +1,4 @@
-//! What a well-behaved adapter does.
+//! Behaviours of a valid adapter.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use adapter_sdk::{Change, Failure, FailureKind, Outcome, Reference};
 
 use super::{Call, applied, computing, failure};
 
-/// The application's id becomes the target's.
+/// Returns the application's id as the target's.
 pub(super) fn echo(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call
         .changes
@@ -16,8 +16,8 @@ pub(super) fn echo(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
         .collect())
 }
 
-/// The target's id says what was learned before; the argument is learned now, unless it is known already. A number is
-/// so many bytes.
+/// Returns the data learned earlier as the target's id. Learns the argument, unless it is already known. A numeric
+/// argument means that many bytes.
 pub(super) fn learn(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let new = call.argument.parse().map_or_else(|_| call.argument.as_bytes().to_vec(), |bytes| vec![b'x'; bytes]);
     if call.context.learned != new {
@@ -27,14 +27,14 @@ pub(super) fn learn(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|change| applied(format!("{}-{known}", change.aggregate_id))).collect())
 }
 
-/// Skips those whose id ends with the argument.
+/// Skips changes whose id ends with the argument.
 pub(super) fn skip(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let skips = |id: &str| !call.argument.is_empty() && id.ends_with(call.argument);
     let outcome = |id: &str| if skips(id) { Outcome::Skipped("no place for it".to_owned()) } else { applied(id) };
     Ok(call.changes.iter().map(|change| outcome(&change.aggregate_id)).collect())
 }
 
-/// Tells what each change refers to.
+/// Reports the references of each change.
 pub(super) fn references(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let shown = |reference: &Reference| {
         let remote_id = reference.remote_id.as_deref().unwrap_or("none");
@@ -47,7 +47,7 @@ pub(super) fn references(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(outcome).collect())
 }
 
-/// One row per change into `note(id, body)`. The argument may say what comes then: `panic`, `sleep`.
+/// Inserts one row per change into `note(id, body)`. The argument may add an action afterwards: `panic`, `sleep`.
 pub(super) fn insert(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let outcomes = call
         .changes
@@ -78,17 +78,17 @@ pub(super) fn query(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|_| applied(rows.rows.len().to_string())).collect())
 }
 
-/// Runs each line of the argument as a query and as a statement, whatever comes of it.
+/// Runs each line of the argument as a query and as a statement, and ignores errors.
 pub(super) fn lines(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     for line in call.argument.lines() {
-        // The host's refusals are what the test is about; the adapter goes on.
+        // The test expects the host's refusals, so the adapter continues.
         drop(call.db.query(line, &[], u32::MAX));
         drop(call.db.execute(line, &[]));
     }
     echo(call)
 }
 
-/// Numbers at the edges of what can be written, as parameters, limits and waits.
+/// Uses extreme numbers as parameters, limits and waiting times.
 pub(super) fn extreme_numbers(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let numbers =
         [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE / 2.0, f64::MAX].map(Value::Double);
@@ -111,7 +111,7 @@ pub(super) fn extreme_numbers(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> 
     if call.argument == "wait" { Err(wait) } else { echo(call) }
 }
 
-/// Counts its calls in memory that outlives one, if there were such a thing.
+/// Counts its calls in memory. The count would exceed one if memory outlived a call.
 pub(super) fn twice(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     thread_local!(static CALLS: Cell<u32> = const { Cell::new(0) });
     let count = CALLS.with(|calls| {
@@ -121,7 +121,7 @@ pub(super) fn twice(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|_| applied(count.to_string())).collect())
 }
 
-/// The host's words, for the test to read.
+/// Returns the host's message, for the test to read.
 pub(super) fn told(error: &DatabaseError) -> Failure {
     let kind = match error.kind {
         DatabaseErrorKind::Unavailable => FailureKind::Unavailable,

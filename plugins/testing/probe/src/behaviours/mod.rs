@@ -20,13 +20,13 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// A name of the table below. Without settings it shows what a bad adapter does in the place of a good one.
+    /// A name of the table below. Without settings it is a faulty adapter that replaces a valid one.
     #[serde(default = "late_panic")]
     behaviour: String,
-    /// What some behaviours need: a statement, a number.
+    /// The argument of some behaviours: a statement, a number.
     #[serde(default)]
     argument: String,
-    /// To behave well in `check`, so that it is let at changes.
+    /// Whether `check` succeeds, so that the adapter gets changes.
     #[serde(default)]
     quiet_check: bool,
 }
@@ -35,17 +35,17 @@ fn late_panic() -> String {
     "late-panic".to_owned()
 }
 
-/// What a behaviour is given, for `check` and `apply` alike.
+/// The input of a behaviour, for `check` and `apply` alike.
 pub(crate) struct Call<'a> {
     pub(crate) db: &'a Transaction,
     pub(crate) argument: &'a str,
     pub(crate) context: &'a Context,
     pub(crate) changes: &'a [Change],
-    /// What the call returns as learned.
+    /// The data that the call returns as learned.
     pub(crate) learns: RefCell<Option<Vec<u8>>>,
 }
 
-/// What a behaviour of `observe` is given.
+/// The input of a behaviour of `observe`.
 pub(crate) struct Question<'a> {
     pub(crate) db: &'a Transaction,
     pub(crate) argument: &'a str,
@@ -54,7 +54,7 @@ pub(crate) struct Question<'a> {
 
 type Observing = fn(&Question<'_>) -> Result<Vec<Observation>, Failure>;
 
-/// What `observe` does; every other behaviour observes honestly.
+/// Special behaviours of `observe`; all others observe honestly.
 const OBSERVING: &[(&str, Observing)] = &[
     ("observe-too-few", observing::too_few),
     ("observe-million", observing::million),
@@ -104,7 +104,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("long-parameter", reaching::long_parameter),
 ];
 
-/// The behaviour that the settings name.
+/// The behaviour that the settings select.
 pub(crate) struct Chosen {
     name: &'static str,
     run: Behaviour,

@@ -1,4 +1,4 @@
-//! Answers of `observe`.
+//! Responses of `observe`.
 
 use adapter_sdk::{Current, Failure, Observation};
 
@@ -8,7 +8,7 @@ fn present(fingerprint: &str) -> Observation {
     Observation::Present(Current { fingerprint: fingerprint.to_owned(), remote_version: None })
 }
 
-/// Every record is there, as it was written.
+/// Reports every record as present and unedited.
 pub(super) fn honest(question: &Question<'_>) -> Result<Vec<Observation>, Failure> {
     let of = |fingerprint: &Option<String>| present(fingerprint.as_deref().unwrap_or("none"));
     Ok(question.subjects.iter().map(|subject| of(&subject.link.fingerprint)).collect())
@@ -24,7 +24,7 @@ pub(super) fn million(_: &Question<'_>) -> Result<Vec<Observation>, Failure> {
     Ok(vec![Observation::Gone; 1_000_000])
 }
 
-/// The argument says what: `empty`, `many`.
+/// Returns invalid observations: an empty fingerprint, or too many ids. The argument selects it: `empty`, `many`.
 pub(super) fn odd(question: &Question<'_>) -> Result<Vec<Observation>, Failure> {
     let odd = || match question.argument {
         "many" => Observation::Several(vec!["7".to_owned(); 17]),

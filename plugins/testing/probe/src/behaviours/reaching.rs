@@ -1,4 +1,4 @@
-//! Reaching out of the sandbox, or wearing the host out.
+//! Attempts to escape the sandbox or to exhaust the host.
 
 use std::hint::black_box;
 use std::time::{Instant, SystemTime};
@@ -20,7 +20,7 @@ pub(super) fn log_long(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     honest::echo(call)
 }
 
-/// Tells the log what only the target may know.
+/// Logs data that only the target may get.
 pub(super) fn log_payload(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     for change in call.changes {
         log::info(&change.payload);
@@ -35,7 +35,7 @@ pub(super) fn host_call_flood(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> 
     honest::echo(call)
 }
 
-/// Asks WASI for the time, again and again.
+/// Asks WASI for the time in a loop.
 pub(super) fn clock_flood(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     for _ in 0..1_000_000 {
         black_box((SystemTime::now(), Instant::now()));
@@ -43,7 +43,7 @@ pub(super) fn clock_flood(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     honest::echo(call)
 }
 
-/// Files, environment, arguments, sockets and names: says what it could get at.
+/// Reports everything accessible through files, environment, arguments, sockets and names.
 pub(super) fn look_around(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let mut found = Vec::new();
     if std::env::vars().next().is_some() {
@@ -68,7 +68,7 @@ pub(super) fn look_around(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Err(failure(FailureKind::Invalid, &format!("found: [{}]", found.join(", "))))
 }
 
-/// One parameter of 40 MiB.
+/// Sends one parameter of 40 MiB.
 pub(super) fn long_parameter(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let text = "x".repeat(40 << 20);
     call.db.query("SELECT ?", &[Value::Text(text)], 1).map_err(|error| honest::told(&error))?;
