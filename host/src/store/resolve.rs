@@ -172,10 +172,10 @@ impl Store {
             if chain.contains(&change.key) {
                 // What is on its way may undo one of these merges.
                 let others = chain.iter().filter(|key| **key != change.key).collect();
-                if !self.open_among(operation, target, &others).await?.is_empty() {
-                    unresolved.waiting.insert(change.change_id);
-                } else {
+                if self.open_among(operation, target, &others).await?.is_empty() {
                     unresolved.refused.push(circle(change, &chain));
+                } else {
+                    unresolved.waiting.insert(change.change_id);
                 }
                 continue;
             }

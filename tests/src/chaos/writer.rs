@@ -167,10 +167,13 @@ async fn write(
     session.execute(session.begin()).await?;
     let unsent = match intent {
         Intent::Create(patient_id) => insert_patient(session, patient_id, dice).await?,
-        Intent::Change { patient_id, removes } => match lock_patient(session, patient_id).await? {
-            Some(patient) => patient.change(session, *removes, dice).await?,
-            None => Unsent::default(),
-        },
+        Intent::Change { patient_id, removes } => {
+            if let Some(patient) = lock_patient(session, patient_id).await? {
+                patient.change(session, *removes, dice).await?
+            } else {
+                Unsent::default()
+            }
+        }
         Intent::Clinical(intent) => clinical::write(session, intent, written, dice).await?,
     };
     if unsent.versions.is_empty() {
