@@ -165,7 +165,7 @@ async fn a_worker_that_panics_ends_the_run_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_whose_worker_hangs_is_gone_for_the_others_until_it_works_again() {
+async fn a_host_with_a_hanging_worker_counts_as_stopped_until_it_recovers() {
     let clock = Arc::new(AtomicI64::new(1_764_288_000_000));
     let bench = Bench::new("hangs", StoreClock::Manual(clock.clone())).await;
     let Bench { store, database, daemon, _place, _folder } = bench;

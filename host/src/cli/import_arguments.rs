@@ -232,10 +232,11 @@ fn rejects_path(part: &Part) -> PathBuf {
 pub(super) fn import_id(file: &Path, options: &Options) -> Option<String> {
     let path = file.canonicalize().ok().filter(|path| path.is_file())?;
     let Options { format, fhir, kind, rejects_unreadable, ids, columns, delimiter, quotes, strict, .. } = options;
-    let mut how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict} {rejects_unreadable}");
-    if let Some(kind) = kind.filter(|kind| *kind != Kind::Patient) {
-        how.push_str(&format!(" {kind:?} {}", ids.fingerprint()));
-    }
+    let how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict} {rejects_unreadable}");
+    let how = match kind.filter(|kind| *kind != Kind::Patient) {
+        Some(kind) => format!("{how} {kind:?} {}", ids.fingerprint()),
+        None => how,
+    };
     let digest = Sha256::new().chain_update(path.to_string_lossy().as_bytes()).chain_update([0]).chain_update(how);
     Some(hex(&digest.finalize()))
 }

@@ -140,7 +140,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was queued beside the patient.
+/// What was queued in addition to the patient.
 fn also(counts: &MergeCounts) -> String {
     let MergeCounts { merged_before, records } = counts;
     let of = |count: usize, what: &str| (count > 0).then(|| format!(", with {count} {what}"));

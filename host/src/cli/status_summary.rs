@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_that_no_target_takes_is_shown_to_the_letter_with_what_was_meant() {
+    fn an_unaccepted_type_is_shown_exactly_with_a_suggestion() {
         let types = ["encounter".to_owned(), "patient".to_owned()];
         for (subject, shown, hint) in [
             ("patient ", "\"patient \"", "; is `patient` meant, without blanks around it?"),

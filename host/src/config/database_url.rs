@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_without_brackets_is_told_to_need_them() {
+    fn an_ipv6_address_without_brackets_is_refused_with_the_fix() {
         for host in ["::1", "::1:34901", "2001:db8::2", "2001:db8::2:5432", "::ffff:10.0.0.1"] {
             for scheme in ["mysql", "postgres"] {
                 let error = parse(&format!("{scheme}://root:SECRET@{host}/db")).unwrap_err();

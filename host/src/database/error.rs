@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_write_does_not_name_is_its_routines() {
+    fn an_object_that_a_write_does_not_name_belongs_to_its_routine() {
         let missing =
             |object: Option<&str>| (ErrorKind::MissingObject, "a table is missing", object.map(str::to_owned));
         let insert = "INSERT INTO t (a) VALUES (?)";

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_that_is_written_is_the_statements_own() {
+    fn the_written_table_belongs_to_the_statement() {
         for (statement, table) in [
             ("INSERT INTO `patient_data` (fname) VALUES (?)", Some("patient_data")),
             ("insert ignore into openemr.patient_data(fname) VALUES (?)", Some("patient_data")),

@@ -98,7 +98,7 @@ impl Server {
         self.canonical(key).is_some_and(|(_, is_file)| is_file)
     }
 
-    /// A parameter by its one name. The drivers take more spellings; here each has one spelling only.
+    /// A parameter by its one name. The drivers take more spellings; here a URL has one spelling for each setting.
     fn canonical(self, key: &str) -> Option<(&'static str, bool)> {
         let is_option = self == Self::Postgres && key.starts_with("options[") && key.ends_with(']');
         let name = if is_option { "options" } else { key };

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_whose_blanks_matter_shows_them() {
+    fn a_name_with_significant_blanks_shows_them() {
         for (name, shown) in [
             ("patient", "`patient`"),
             ("two words", "`two words`"),

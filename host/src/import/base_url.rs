@@ -53,7 +53,9 @@ mod tests {
 
     fn learned(lines: &[&str]) -> Option<String> {
         let mut bases = BaseUrls::default();
-        lines.iter().for_each(|line| bases.add_line(line.as_bytes()));
+        for line in lines {
+            bases.add_line(line.as_bytes());
+        }
         bases.learned()
     }
 

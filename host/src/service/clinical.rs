@@ -226,8 +226,8 @@ impl Unusable {
     }
 }
 
-/// What may not be written: a reference to what was deleted or merged, or to the encounter of another patient. An encounter is
-/// that of `records` if it is among them, else the stored one; one that nobody knows may be anyone's.
+/// What may not be written: a reference to what was deleted or merged, or to the encounter of another patient. An
+/// encounter is that of `records` if it is among them, else the stored one; one that nobody knows may be anyone's.
 fn refused(
     written: &[(&ClinicalRecord, &RecordChange)],
     records: &[ClinicalRecord],

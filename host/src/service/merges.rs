@@ -8,15 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::ServiceError;
-use super::clinical::RefusedRecord;
-use super::patients::{AGGREGATE_TYPE, PatientService};
+use super::patients::{AGGREGATE_TYPE, PatientService, refused};
 use crate::database::rerun;
 use crate::domain::change::Operation;
-use crate::domain::clinical::Problem;
-use crate::domain::ids::AggregateKey;
 use crate::store::{NewChange, NewMerge, StoreTransaction, StoredPatient, StoredRecord, survivor_reference};
 
-/// What a merge or its undoing queued beside the patient.
+/// What a merge or its undoing queued in addition to the patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeCounts {
     /// Patients that had been merged into this one.
@@ -138,18 +135,4 @@ fn refusal(
         format!("merge into patient {other}")
     };
     Some(format!("cannot be merged into patient {survivor_id}, who was merged into patient {other}; fix: {fix}"))
-}
-
-/// The refusal of a change of a patient.
-pub(super) fn refused(patient_id: &str, message: String) -> ServiceError {
-    let problem = Problem { path: "merge".to_owned(), message };
-    ServiceError::Refused(vec![RefusedRecord { key: AggregateKey::patient(patient_id), problem }])
-}
-
-/// Why a merged patient is not written.
-pub(super) fn merged(patient_id: &str, survivor: &str) -> String {
-    format!(
-        "was merged into patient {survivor}; fix: write that one, or undo the merge with `host patient unmerge \
-         {patient_id}`"
-    )
 }

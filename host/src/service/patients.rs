@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
+use crate::domain::clinical::Problem;
 use crate::domain::ids::AggregateKey;
 use crate::domain::patient::Patient;
 use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
 use super::ServiceError;
+use super::clinical::RefusedRecord;
 use super::counts::{PatientChange, count};
-use super::merges::{self, refused};
 
 /// The aggregate type of a patient in the outbox.
 pub(super) const AGGREGATE_TYPE: &str = "patient";
@@ -41,7 +42,7 @@ impl PatientService {
             let mut transaction = self.store.begin("write patients").await?;
             let Written { changes, merged } = write(&mut transaction, patients).await?;
             if let Some((patient_id, survivor)) = merged.first_key_value() {
-                return Err(refused(patient_id, merges::merged(patient_id, survivor)));
+                return Err(refused(patient_id, merged_message(patient_id, survivor)));
             }
             transaction.commit().await?;
             Ok(changes)
@@ -49,9 +50,9 @@ impl PatientService {
         .await
     }
 
-    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. A merged
-    /// patient is left out, counted as rejected and named in the log. Returns the new progress; `None` when another
-    /// process has advanced the import, and nothing was written.
+    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. A
+    /// merged patient is left out, counted as rejected and named in the log. Returns the new progress; `None` when
+    /// another process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -107,7 +108,7 @@ impl PatientService {
                 return Ok(false);
             };
             if let Some(survivor) = transaction.merges_among(&[patient_id]).await?.get(patient_id) {
-                return Err(refused(patient_id, merges::merged(patient_id, survivor)));
+                return Err(refused(patient_id, merged_message(patient_id, survivor)));
             }
             if let Some((other, _)) = transaction.merges_into(&[patient_id]).await?.first_key_value() {
                 let fix = format!("undo that merge first with `host patient unmerge {other}`");
@@ -190,4 +191,18 @@ async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Resu
         .collect();
     transaction.append_changes(&queued).await?;
     Ok(changed)
+}
+
+/// The refusal of a change of a patient.
+pub(super) fn refused(patient_id: &str, message: String) -> ServiceError {
+    let problem = Problem { path: "merge".to_owned(), message };
+    ServiceError::Refused(vec![RefusedRecord { key: AggregateKey::patient(patient_id), problem }])
+}
+
+/// Why a merged patient is not written.
+fn merged_message(patient_id: &str, survivor: &str) -> String {
+    format!(
+        "was merged into patient {survivor}; fix: write that one, or undo the merge with `host patient unmerge \
+         {patient_id}`"
+    )
 }

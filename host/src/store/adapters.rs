@@ -188,8 +188,8 @@ impl Store {
             .collect()
     }
 
-    /// The adapters that the latest roll-backs of a target have replaced, one after the other. No host loads them from
-    /// a file again while [`DesiredState::rejected_sha256`] names the last of them.
+    /// The adapters that the latest roll-backs of a target have replaced, in turn. No host loads them from a file again
+    /// while [`DesiredState::rejected_sha256`] names the last of them.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_adapter_of_a_row_of_roll_backs_stays_out_and_an_activation_ends_that() {
+    fn every_rolled_back_adapter_stays_inactive_until_it_is_activated() {
         use AdapterEventKind::{InForce, Refused, RolledBack};
         type Case = (&'static [(&'static str, AdapterEventKind)], &'static [&'static str]);
         let cases: [Case; 5] = [

@@ -10,8 +10,8 @@
 //! adapter before its references are linked; `batch.rs` checks that once more when the batch is read.
 //!
 //! When another record stands for an aggregate than before (a relink, a merge, its undoing), what refers to it is sent
-//! again: in the transaction that settles the change, and once more after it ([`Store::resend_after_settling`]), since a
-//! dependent may have been in flight.
+//! again: in the transaction that settles the change, and once more after it ([`Store::resend_after_settling`]), since
+//! a dependent may have been in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

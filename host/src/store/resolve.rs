@@ -1,10 +1,10 @@
 //! Which record at a target stands for an aggregate that a change refers to.
 //!
 //! That is the aggregate's own record, unless the target has confirmed a merge of it (`sync_link.merged_into`): then it
-//! is the survivor's, who may be merged on. A survivor that leads back to the merged aggregate closes a circle, in which
-//! no record stands for anything. Such a merge is refused before its call, and once more when it is settled, under a
-//! lock, since two merges may be in flight at the same time. `dependencies.rs` decides who waits; this file only reads,
-//! but for that lock. Read next: `batch.rs`, which calls it.
+//! is the survivor's, who may be merged on. A survivor that leads back to the merged aggregate closes a circle, in
+//! which no record stands for anything. Such a merge is refused before its call, and once more when it is settled,
+//! under a lock, since two merges may be in flight at the same time. `dependencies.rs` decides who waits; this file
+//! only reads, but for that lock. Read next: `batch.rs`, which calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -363,8 +363,8 @@ fn circle(change: &Change, chain: &[AggregateKey]) -> Refused {
     let way: Vec<_> = chain.iter().take_while(|key| **key != change.key).map(named).collect();
     let (survivor, own) = (way.first().cloned().unwrap_or_default(), named(&change.key));
     let message = format!(
-        "{own} cannot be merged into {survivor}: the target has merged {} into {own}; fix: undo that merge by an update \
-         of {}, then write this one again",
+        "{own} cannot be merged into {survivor}: the target has merged {} into {own}; fix: undo that merge by an \
+         update of {}, then write this one again",
         way.join(" into "),
         way.last().cloned().unwrap_or_default()
     );
@@ -388,8 +388,11 @@ mod tests {
         AggregateKey::patient(id)
     }
 
-    fn links(of: &[(&str, Option<(&str, Option<&str>)>)]) -> Links {
-        let linked = |(remote_id, merged_into): (&str, Option<&str>)| Linked {
+    /// A record's id, and what it was merged into.
+    type Given<'a> = (&'a str, Option<&'a str>);
+
+    fn links(of: &[(&str, Option<Given<'_>>)]) -> Links {
+        let linked = |(remote_id, merged_into): Given<'_>| Linked {
             remote_id: remote_id.to_owned(),
             merged_into: merged_into.map(str::to_owned),
         };

@@ -38,7 +38,7 @@ pub fn settlements(
                 Outcome::Applied(receipt) => {
                     // A delete of a record that the target does not have confirms no id. Without a link none is made.
                     // An existing link loses its id and keeps which change was confirmed last. A merge needs a link in
-                    // any case: it says which record stands for the aggregate.
+                    // any case: it names the record that stands for the aggregate.
                     let is_linked = delivery.change.link.is_some() || delivery.change.operation == Operation::Merge;
                     let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)

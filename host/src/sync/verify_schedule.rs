@@ -38,7 +38,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether a host or an operator works on it.
+    /// Whether a host or an operator is working on it.
     fn is_moving(&mut self, current: &Option<Verification>) -> bool {
         self.looks_unmoved = if *current == self.current { self.looks_unmoved + 1 } else { 0 };
         self.current.clone_from(current);

@@ -1,7 +1,8 @@
-//! What a server said to one request, whether it came alone or as an entry of a Bundle.
+//! A server's response to one request, sent alone or as an entry of a Bundle.
 //!
 //! Servers differ here: a status may have words behind it, a location may be absolute or relative, with or without the
-//! version, an `ETag` may be weak, strong or bare. This file reads all of them and judges none. Read next: `delivery`.
+//! version, an `ETag` may be weak, strong or bare. This file parses all of them and decides nothing. Read next:
+//! `delivery`.
 
 use adapter_sdk::http::Response;
 use serde_json::Value;
@@ -104,7 +105,7 @@ impl Answer {
         self.resource_of(resource_type)?.get("id").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Whether it tells nothing of a record: it names none and shows none. An outcome speaks of the request alone.
+    /// Whether it has no information about a record: neither an id nor a body. An outcome is only about the request.
     pub(crate) fn is_bare(&self) -> bool {
         self.location.is_none() && self.etag.is_none() && self.resource.is_none()
     }

@@ -1,4 +1,4 @@
-//! Batch Bundles: putting requests into them, cutting them to size, reading what came back.
+//! Batch Bundles: builds them from requests, limits their size, and parses the responses.
 //!
 //! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of
 //! them or answer differently from each other. Read next: `exchange`, which sends them.

@@ -1,8 +1,8 @@
-//! What the server says that it can do, read from its `CapabilityStatement`.
+//! The server's declared features, read from its `CapabilityStatement`.
 //!
-//! Owns the check: the request, the findings for people, and the state that the host hands to every `apply`. A server
-//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be
-//! tried without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
+//! Owns the check: the request, the findings for people, and the state that the host hands to every `apply`. A feature
+//! that the server does not declare is assumed to be missing, because every feature has a slower alternative. `proof`
+//! tests features that can be tested without a change at the server. Read next: `delivery`, which chooses the way.
 
 mod proof;
 mod types;
@@ -25,7 +25,7 @@ pub(crate) use proof::probe_query;
 /// The one type without which there is nothing to deliver to.
 pub(crate) const PATIENT: &str = "Patient";
 
-/// What a delivery needs to know of the server.
+/// The server's features that a delivery needs.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     /// Bundles of independent requests.
@@ -50,7 +50,7 @@ pub(crate) struct Abilities {
     pub(crate) history: bool,
     /// `DELETE TYPE/ID`.
     pub(crate) deletes: bool,
-    /// Interactions that a delivery needs, and that the server says it does not have.
+    /// Interactions that a delivery needs and the server does not declare.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
 }
@@ -100,7 +100,7 @@ impl Capabilities {
     }
 }
 
-/// Asks the server what it can do.
+/// Queries the server's features.
 ///
 /// # Errors
 /// `misconfigured` when it is not a FHIR R4 server with patients, or refuses our credentials; `unavailable` and
@@ -155,7 +155,7 @@ fn not_fhir(found: &str) -> Failure {
     )
 }
 
-/// Something a server calls itself, short and in one line.
+/// A name that a server gives itself, short and on one line.
 fn word(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(60).collect()
 }

@@ -1,13 +1,13 @@
-//! One change on its way to the server: which request comes next, and what its answer means.
+//! The delivery of one change: decides the next request, and what its response means.
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
 //! changes of a batch together), so every path can be tested without a server, and nothing of what a type holds (its
 //! `Kind` says that). `known` has the way of a record that is known, `first` the way of one without a link.
 //!
-//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
-//! leads to a second record, no request that arrives late turns a record back, and no record is taken for ours that
-//! does not carry our identifier. Read next: `ownership` for the merge, `outcome` for the failures.
+//! Four guarantees decide the paths: elements that others wrote are never lost, a lost response never leads to a second
+//! record, a late request never reverts a record, and a record without our identifier is never treated as ours. Read
+//! next: `ownership` for the merge, `outcome` for the failures.
 
 mod first;
 mod known;
@@ -80,7 +80,7 @@ impl Interaction {
     }
 }
 
-/// What a delivery wants next.
+/// The next step of a delivery.
 #[derive(Debug)]
 pub(crate) enum Step {
     Send(Interaction),
@@ -126,7 +126,7 @@ enum Stage {
     ConfirmIdGone,
 }
 
-/// What a server told of the record that a create made.
+/// A server's information about the record that a create made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// The record is under the id that was asked for, or was read.
@@ -137,7 +137,7 @@ enum Told {
     Nothing,
 }
 
-/// How the server refused a change, as far as it says something of the server as a whole.
+/// A refusal of a change that may be about the server as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suspect {
     /// 401 or 403: perhaps the credentials.
@@ -155,9 +155,8 @@ pub(crate) struct Delivery<'a> {
     abilities: &'a Abilities,
     stage: Stage,
     query: String,
-    /// Our resource; `None` for a merge, and for a delete that carries no state.
+    /// Our resource; `None` for a delete that carries no state, and for a merge, which has the link to the survivor.
     wanted: Option<Value>,
-    /// With a merge, the link to the record that stays.
     survivor: Option<Value>,
     /// A delete or a merge: the record need not be there.
     ends: bool,
@@ -169,7 +168,7 @@ pub(crate) struct Delivery<'a> {
     kept: Option<Kept>,
     /// The fingerprint for the receipt, once the write under way is confirmed.
     written: Option<Fingerprint>,
-    /// The version for the receipt, while something is still looked up after a write.
+    /// The receipt's version, while something is still looked up after a write.
     version: Option<String>,
     /// The version that the update under way was to replace.
     replaces: Option<String>,
@@ -383,7 +382,7 @@ impl<'a> Delivery<'a> {
         Step::Done(Outcome::Failed(failure))
     }
 
-    /// Whether FHIR says that the server does not keep our type, whatever its statement says.
+    /// Whether a FHIR response shows that the server does not support our type, even if its statement declares it.
     fn is_refused_as_a_type(&self, answer: &Answer) -> bool {
         let says = |code: &str| {
             let issues = answer.outcome.as_ref().and_then(|outcome| outcome.get("issue")).and_then(Value::as_array);
@@ -433,12 +432,12 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// A delete or a merge of what the target does not have: confirmed, with no id.
+/// A delete or a merge of a record that the target does not have: confirmed, without an id.
 fn nothing_there() -> Step {
     Step::Done(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }))
 }
 
-/// Whether the answer proves that a record is not there: FHIR says so, and not some proxy before the server.
+/// Whether the response proves that a record does not exist: a FHIR response, not a proxy's page.
 fn is_proof(answer: &Answer) -> bool {
     answer.status == 410 || answer.outcome.is_some()
 }

@@ -1,4 +1,4 @@
-//! Sends the requests of all changes of a call, round by round, and hands each answer to its change.
+//! Sends the requests of all changes of a call, round by round, and passes each response to its change.
 //!
 //! Owns the rounds, and decides what a failure concerns: one record, or the target as a whole. It knows nothing of
 //! records (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
@@ -21,10 +21,10 @@ pub(crate) use wire::with_headers;
 
 pub(crate) const FHIR_JSON: &str = "application/fhir+json";
 
-/// A delivery has an end after fewer steps than this, whatever a server answers.
+/// Every delivery ends after fewer steps than this, for any responses of a server.
 const ROUNDS_MAX: usize = 40;
 
-/// What the adapter needs of the world outside; the host's client in a component, a script in tests.
+/// The adapter's access to the outside: the host's client in a component, a script in tests.
 pub(crate) trait Outside {
     /// Sends one request and gives the whole answer.
     fn send(&self, request: &Request) -> Result<Response, Error>;
@@ -112,7 +112,7 @@ pub(crate) fn deliver(
     Ok((outcomes, if confirmed { line.learned() } else { learned }))
 }
 
-/// What is wrong with every record is told once, with the first change that it was seen on.
+/// Notices that concern every record, each reported once, with the first change concerned.
 #[derive(Default)]
 struct Notices {
     told: Vec<String>,
@@ -127,7 +127,7 @@ impl Notices {
     }
 }
 
-/// What was asked of the server.
+/// A request, and its change.
 struct Asked {
     /// Something was sent for the change.
     sent: Vec<bool>,
@@ -158,7 +158,7 @@ fn blame(
     // Credentials may hold for patients alone, so two refused patients say more than two refused observations.
     let patients = credentials.iter().filter(|index| of_server.patients[**index]).count();
     let may_not_write = !of_server.may_write && !credentials.is_empty() && (patients > 1 || refuses_every_write());
-    // One patient who stays denied here says too little: the host counts how many are, one after the other.
+    // One denied patient proves too little: the host counts denied changes in a row.
     for index in credentials.iter().filter(|_| may_not_write) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
         failure.kind = FailureKind::Misconfigured;

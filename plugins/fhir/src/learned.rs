@@ -1,6 +1,6 @@
 //! What calls learn of the server, which the host keeps and gives to every later call.
 //!
-//! Owns its form between calls. It holds only what costs a refused request to find out, and nothing of a patient. The
+//! Defines its format. It holds only facts that cost a refused request to find out, and nothing about a patient. The
 //! host forgets it when another adapter is active or the check finds another server (`Capabilities::server`), so a
 //! server that can do more after an upgrade is asked again.
 

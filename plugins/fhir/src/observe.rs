@@ -1,4 +1,4 @@
-//! What the server holds now for aggregates of ours. It sends reads alone, one search for each.
+//! Reads what the server holds now for our aggregates, with one search for each. It sends only reads.
 //!
 //! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds
 //! none the linked record is read: it may be there without our identifier. It judges nothing: the host compares

@@ -1,9 +1,9 @@
 //! Makes OpenEMR hold the state of a batch of patients, in a number of statements that does not grow with the batch.
 //!
-//! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
-//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and
-//! the host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for
-//! creation.
+//! It plans every change alone, reads all charts at once, decides each change, creates missing charts, and updates
+//! those that differ. A change that is refused has touched nothing; a statement that the database refuses is the whole
+//! batch's failure, and the host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions,
+//! `create.rs` for creation.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ fn apply_states(
     Ok(batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect())
 }
 
-/// A change whose chart has to be looked up.
+/// A change whose chart must be read.
 struct Wanted<'a> {
     /// Its place in the batch.
     index: usize,
@@ -202,8 +202,8 @@ impl<L: TargetDb> Batch<'_, L> {
         decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
     }
 
-    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient
-    /// without a uuid costs a scan of the table, and SQLite has one writer.
+    /// Whether another host may be about to replace the chart, and a lock on it affects no other chart: an unlinked
+    /// patient without a uuid costs a scan of the table, and SQLite has one writer.
     fn can_be_locked(&self, wanted: &Wanted<'_>) -> bool {
         let by_key = self.statements.schema.has_uuid() || wanted.change.link.is_some();
         by_key && self.statements.dialect == Dialect::Mysql

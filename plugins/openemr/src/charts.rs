@@ -16,7 +16,7 @@ use crate::statements::Statements;
 use crate::target_db::TargetDb;
 use crate::upgraded;
 
-/// Whose chart is looked for.
+/// The patient whose chart is searched.
 #[derive(Clone, Debug)]
 pub(crate) struct ChartQuery<'a> {
     pub(crate) uuid: [u8; 16],
@@ -51,12 +51,12 @@ pub(crate) struct Chart {
     pub(crate) other_uuid: Option<[u8; 16]>,
 }
 
-/// What the database says of one patient.
+/// The search result for one patient.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     Absent,
     Chart(Chart),
-    /// The linked chart is there, but may have become somebody else's.
+    /// The linked chart exists, but may belong to another person now.
     Doubtful {
         chart: Chart,
         why: String,

@@ -1,4 +1,4 @@
-//! Looks at an OpenEMR without changing it, and says to people what is there and what is missing.
+//! Checks an OpenEMR without changing it, and reports what it has and what is missing.
 
 use adapter_sdk::{Failure, Finding, FindingLevel, Report};
 
@@ -19,7 +19,7 @@ use crate::{check_form, detect, permissions};
 /// Beyond this the end of the pids is near.
 const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
 
-/// Looks and reports.
+/// Checks and reports.
 ///
 /// # Errors
 /// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.

@@ -1,7 +1,7 @@
-//! What `check` says of OpenEMR's own demographics form: limits and lists by which charts would be left out, refused or
-//! emptied.
+//! The findings of `check` about OpenEMR's own demographics form: limits and lists because of which values would be
+//! omitted, refused or emptied.
 //!
-//! It knows no patient, so it names what a hospital's patients commonly need and the form does not take.
+//! It knows no patient, so it reports limits below the values that patients commonly have.
 
 use adapter_sdk::{Finding, FindingLevel};
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use adapter_sdk::database::Value;
 use sha2::{Digest as _, Sha256};
 
-/// What a column holds, which decides how its content is compared.
+/// The kind of content of a column, which decides how it is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Text, where NULL and `''` mean the same: OpenEMR's own forms turn the one into the other.
@@ -178,7 +178,7 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
     })
 }
 
-/// A measured value in canonical form; 0 stands for none.
+/// A measured value in canonical form; 0 means absent.
 pub(crate) fn measure(value: f64, decimals: u8) -> Option<String> {
     let text = format!("{value:.*}", usize::from(decimals));
     text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)).then_some(text)

@@ -1,9 +1,9 @@
-//! Creates charts beside OpenEMR's own writers, which assign `pid = MAX(pid) + 1` and take no lock.
+//! Creates charts while OpenEMR's own writers run, which assign `pid = MAX(pid) + 1` and take no lock.
 //!
-//! The protocol: register the uuids, take the named lock, read the highest pid, insert all rows at once. The lock keeps
-//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key
-//! refused it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody
-//! created our patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
+//! The protocol: register the uuids, take the named lock, read the highest pid, insert all rows at once. The lock
+//! serialises adapters; the unique keys protect against all other writers. A refused insert changed nothing, and its
+//! error names the key. `pid` means that another writer took our numbers, so the highest is read again. `uuid` means
+//! that another host created our patient meanwhile, and that chart is then used. An insert never overwrites a row.
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};

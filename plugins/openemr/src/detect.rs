@@ -1,6 +1,6 @@
-//! Finds out what OpenEMR a database holds, with a handful of SELECTs that change nothing.
+//! Detects the version and schema of OpenEMR in a database, with a few SELECTs.
 //!
-//! It never judges: `check.rs` says what the findings mean. Every version since 5.0.2 is read the same way, by what is
+//! It decides nothing: `check.rs` interprets the findings. Every version since 5.0.2 is read the same way, by what is
 //! there and not by what its version number promises.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use crate::mapping::Mapped;
 
 const KEPT: &str = "kept:";
 
-/// What a chart's content is to us.
+/// The origin of a chart's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// What was delivered last, as far as is known.
@@ -25,7 +25,7 @@ pub(crate) enum Standing {
     Kept,
 }
 
-/// Judges what a linked chart holds.
+/// Determines the origin of a linked chart's content.
 pub(crate) fn standing(
     link: Option<&Link>,
     present: &Record,

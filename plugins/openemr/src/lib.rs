@@ -2,8 +2,8 @@
 //!
 //! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `deliver.rs`,
 //! which know neither and so run natively in tests. The adapter must never write a table that `grants.toml` does not
-//! name, write over a column that is not in `columns.rs`, `merged.rs` or `records/kinds.rs`, delete a row, or put a patient's value
-//! into a message. Read next: `deliver.rs`.
+//! name, write over a column that is not in `columns.rs`, `merged.rs` or `records/kinds.rs`, delete a row, or put a
+//! patient's value into a message. Read next: `deliver.rs`.
 
 mod apply;
 mod charts;

@@ -1,10 +1,10 @@
 //! Charts that are merged into another: a note on the chart names the one that is used instead, and the patient portal
 //! is closed for it. Nothing else of the chart is touched.
 //!
-//! OpenEMR has no column for a chart that is no longer used. Its users see `billing_note` in red on the chart's summary,
-//! and `allow_patient_portal` is what lets a patient log in. The link's fingerprint remembers what that held before, and
-//! the fingerprint of the last state, so that a later state undoes all of it. Lines of the note that others wrote stay.
-//! Read next: `apply.rs`, whose outcomes tell which charts these are.
+//! OpenEMR has no column for a chart that is no longer used. Its users see `billing_note` in red on the chart's
+//! summary, and `allow_patient_portal` is what lets a patient log in. The link's fingerprint remembers what that held
+//! before, and the fingerprint of the last state, so that a later state undoes all of it. Lines of the note that others
+//! wrote stay. Read next: `apply.rs`, whose outcomes tell which charts these are.
 
 use std::collections::BTreeMap;
 
@@ -97,11 +97,10 @@ impl Marks {
         Self { note: Some(lines).filter(|lines| !lines.is_empty()), portal }
     }
 
+    /// The lines of others, blank ones too.
     fn others(&self) -> impl Iterator<Item = &str> {
-        self.note
-            .iter()
-            .flat_map(|note| note.split('\n'))
-            .filter(|line| !line.starts_with(OUR_LINE) && !line.is_empty())
+        let notes = self.note.iter().filter(|note| !note.is_empty());
+        notes.flat_map(|note| note.split('\n')).filter(|line| !line.starts_with(OUR_LINE))
     }
 
     fn is_merged(&self) -> bool {
@@ -243,13 +242,13 @@ mod tests {
         let merged = before.merged(7).merged(8);
         assert_eq!(
             merged.note.as_deref(),
-            Some("Pays in cash\n[NeuroNova Sync] Merged into the chart with pid 8: use that one")
+            Some("Pays in cash\n\n[NeuroNova Sync] Merged into the chart with pid 8: use that one")
         );
         assert!(merged.is_merged() && merged.portal == "NO");
         let mark = Mark { portal: "YES".to_owned(), last: "1.a:b".to_owned() };
         assert_eq!(Mark::parse(&mark.to_text()), Some(mark.clone()));
         let undone = merged.undone(&mark);
-        assert_eq!((undone.note.as_deref(), undone.portal.as_str()), (Some("Pays in cash"), "YES"));
+        assert_eq!((undone.note.as_deref(), undone.portal.as_str()), (Some("Pays in cash\n"), "YES"));
         let empty = Marks { note: None, portal: String::new() };
         assert_eq!(empty.merged(7).undone(&Mark { portal: String::new(), ..mark }), empty);
         assert_eq!(Mark::parse("1.abc.def"), None);

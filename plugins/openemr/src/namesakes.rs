@@ -1,8 +1,8 @@
-//! Charts that are not ours and carry a new patient's id as their public id: somebody entered the patient by hand, or
-//! before us.
+//! Charts that are not ours and have a new patient's id as their public id: a user entered the patient by hand, or
+//! before this adapter.
 //!
-//! The uuid is the key, so nothing would be doubled by our doing; but two charts of one person are harm all the same. A
-//! chart with the same name and birth date is a conflict unless the operator said otherwise; another person's is only
+//! The uuid is the key, so the adapter itself duplicates nothing; but two charts of one person would still be harmful.
+//! A chart with the same name and birth date is a conflict unless the operator said otherwise; another person's is only
 //! noted. Where `pubpid` has no index, a large table is not searched.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! What the operator should read in the log: lines that name ids, columns and limits, and no value of a patient.
+//! Log lines for the operator: they name ids, columns and limits, and no value of a patient.
 //!
-//! What concerns many patients alike is one line, so that a first load does not fill the log.
+//! A note that concerns many patients is one line, so that a first load does not fill the log.
 
 use std::collections::BTreeMap;
 

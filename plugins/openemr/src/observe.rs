@@ -1,4 +1,4 @@
-//! What OpenEMR holds now for patients of ours, in a number of statements that does not grow with them. It only reads.
+//! Reads what OpenEMR holds now for our patients, in a constant number of statements.
 //!
 //! A chart is found as a delivery would find it (`charts.rs`), and its fingerprint is the link's where the link stands
 //! for what it holds. A second chart of the same patient cannot carry our uuid: its key is unique.

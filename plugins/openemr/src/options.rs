@@ -1,4 +1,4 @@
-//! Fields into what OpenEMR's lists offer: what a list does not have is never passed off as an option.
+//! Maps fields to options of OpenEMR's lists. It never writes an id that a list lacks as if it were an option.
 //!
 //! Each field gives two values: what would be written, and what OpenEMR's form offers of it (the same, less, or
 //! nothing). What becomes of the difference is decided in `mapping.rs`. A list that is not known offers everything.

@@ -1,5 +1,5 @@
-//! Tries every kind of statement that `apply` needs, with no effect: what the database user or the operator's `allow`
-//! refuses is known before a patient fails for it.
+//! Tests every kind of statement that `apply` needs, without effect, so that a missing grant of the database user or of
+//! `allow` is found before a patient fails.
 //!
 //! Each statement matches no row, and the transaction that it runs in is rolled back.
 

@@ -1,7 +1,7 @@
-//! What is to be done about each change. Pure: the database is not asked here, its answers come as arguments.
+//! Plans and decides each change. Pure functions: the results of queries are arguments.
 //!
-//! Planning says what a change asks for, deciding says what that means for the chart that is there. Everything that is
-//! refused is refused here, before the first write. Read next: `apply.rs`, which carries it out.
+//! Planning determines what a change requires; deciding applies that to the existing chart. Everything that is refused
+//! is refused here, before the first write. Read next: `apply.rs`, which carries it out.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::settings::{OnDelete, Settings};
 use crate::statements::Statements;
 use crate::{identity, mapping, merged};
 
-/// What a change asks for, before the database was asked anything.
+/// What a change requires, before any query.
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// The chart shall hold this.
@@ -73,7 +73,7 @@ fn plan_one(
     }
 }
 
-/// What is to be done about one chart, once it is known what is there.
+/// The step for one chart, after the query.
 #[derive(Debug)]
 pub(crate) enum Step {
     Create,

@@ -1,8 +1,8 @@
-//! OpenEMR 5.x: whose chart is it, where the only key is `pubpid`, which OpenEMR fills with its own pid and users may
-//! edit.
+//! Decides on OpenEMR 5.x whose chart it is. The only key there is `pubpid`, which OpenEMR fills with its own pid and
+//! users may edit.
 //!
 //! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link
-//! already says so. Nothing is written over on the word of a public id alone. Pure; read next: `charts.rs`.
+//! already says so. A public id alone is never a reason to overwrite a chart. Pure; read next: `charts.rs`.
 
 use sha2::{Digest as _, Sha256};
 

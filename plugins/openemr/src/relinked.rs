@@ -63,7 +63,7 @@ pub(crate) fn uuids(
     Ok(rows.collect())
 }
 
-/// The person named a chart that cannot be written to.
+/// The operator named a chart that cannot be written.
 pub(crate) fn missing(pid: i64) -> Failure {
     conflict(format!(
         "there is no chart with pid {pid} that has a uuid: relink to another, or open it in OpenEMR first"

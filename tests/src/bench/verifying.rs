@@ -1,5 +1,5 @@
 //! `host verify` over many patients, some of whom others changed: each is found and no other, repaired, and found equal
-//! again. Measures its rate, and what a drain loses while a verification runs.
+//! again. Measures its rate, and what a drain loses while a verification runs next to it.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const PAGE: usize = 500;
 /// The rows over OpenEMR's tables on MariaDB.
 pub(super) async fn openemr(options: &Options) -> Result<Vec<Row>> {
     let count = options.sized(10_000, 100_000);
-    let (mut ours, mut baseline, mut with, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut baseline, mut concurrent, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.repeats() {
         let mut stand = Stand::new(Backend::MariaDb, Backend::MariaDb).await?;
         stand.fill(count, Work::Creates).await?;
@@ -44,7 +44,7 @@ pub(super) async fn openemr(options: &Options) -> Result<Vec<Row>> {
         stand.fill(count, Work::Updates).await?;
         // At the rate that a schedule has by default.
         let verification = stand.host.spawn(&["verify", "--target", "openemr", "--rate", "1000"])?;
-        with.push(rate(count, stand.host_drain().await?.elapsed));
+        concurrent.push(rate(count, stand.host_drain().await?.elapsed));
         drop(verification);
     }
     let row = |name: &str, unit, ours, baseline, against, goal| Row {
@@ -59,7 +59,7 @@ pub(super) async fn openemr(options: &Options) -> Result<Vec<Row>> {
     let native = "a client that reads all charts";
     Ok(vec![
         row("records", "records/s", ours, baseline, native, Goal::figure(10_000.0)),
-        row("a drain next to it", "patients/s", with, alone, "the drain alone", Goal::ratio(0.95)),
+        row("a drain next to it", "patients/s", concurrent, alone, "the drain alone", Goal::ratio(0.95)),
     ])
 }
 

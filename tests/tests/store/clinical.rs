@@ -140,7 +140,7 @@ async fn many_records_take_as_many_statements_as_few(stand: Stand) {
         stand.store.statements_run() - before
     };
     // Look for the records, and for what was deleted; write records, write changes.
-    assert_eq!((statements(&records[..3]).await, statements(&records[3..]).await), (4, 4));
+    assert_eq!((statements(&records[..3]).await, statements(&records[3..]).await), (5, 5));
     assert_eq!((statements(&records[..3]).await, statements(&records).await), (1, 1), "nothing changed");
     assert_eq!(unrouted(&stand).await, 503);
 }

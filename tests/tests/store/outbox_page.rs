@@ -148,7 +148,7 @@ fn django_script(stand: &Stand, models: &str, settings: &str, more: &str) -> Str
 /// The page's setting for SQLite under load: with it every transaction of the page's model succeeds next to another
 /// program that writes, and without it some fail, so that the setting is what makes the difference.
 #[test]
-fn the_pages_django_settings_hold_next_to_another_writer() {
+fn the_django_settings_of_the_outbox_page_work_next_to_another_writer() {
     let Some(python) = python() else { return };
     let [models, settings, _] = django_page();
     let without = replaced(&settings, "\"transaction_mode\": \"IMMEDIATE\", ", "");

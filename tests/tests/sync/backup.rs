@@ -143,18 +143,18 @@ async fn a_store_is_backed_up_while_a_host_runs_and_restored(database: Option<Da
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_backup_and_restore_of_sqlite() {
+async fn the_documented_backup_and_restore_works_on_sqlite() {
     a_store_is_backed_up_while_a_host_runs_and_restored(None, &SQLITE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_backup_and_restore_of_mariadb() {
+async fn the_documented_backup_and_restore_works_on_mariadb() {
     let Some(database) = Database::fresh(Backend::MariaDb).await.expect("fresh database") else { return };
     a_store_is_backed_up_while_a_host_runs_and_restored(Some(database), &MARIADB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_backup_and_restore_of_postgres() {
+async fn the_documented_backup_and_restore_works_on_postgres() {
     let Some(database) = Database::fresh(Backend::Postgres).await.expect("fresh database") else { return };
     a_store_is_backed_up_while_a_host_runs_and_restored(Some(database), &POSTGRES).await;
 }

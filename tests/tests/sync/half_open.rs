@@ -47,7 +47,7 @@ async fn with_a_full_target(openemr: &Database) -> (Host, RunningHost) {
 }
 
 #[tokio::test]
-async fn a_target_that_refuses_deliveries_is_down_until_one_works_whatever_its_check_finds() {
+async fn a_target_that_refuses_deliveries_is_down_until_one_succeeds_even_if_its_check_passes() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (host, mut running) = with_a_full_target(&openemr).await;
     let begun = since(&host).await.expect("a time");

@@ -53,9 +53,9 @@ fn a_token_that_may_only_read_is_a_problem_of_the_check() {
     }
 }
 
-/// A check sends nothing that could write: its OK shows that the credentials may search, and it names that limit.
+/// A check sends nothing that could write. It reports that, so that its OK is not taken for more than it is.
 #[test]
-fn what_a_check_cannot_know_of_other_credentials_it_says() {
+fn a_check_reports_what_it_cannot_test_of_other_credentials() {
     for user in ["reader", "writer"] {
         let (server, url) = SmallFhir::start();
         let (checked, status) = check(&Host::new(&configuration(&url, user)).expect("host"));

@@ -84,7 +84,7 @@ async fn an_unknown_error_costs_only_its_own_patient_attempts() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_borrows_the_number_of_a_unique_key_is_no_contention() {
+async fn a_trigger_that_raises_a_unique_key_error_is_not_contention() {
     for state in ["45000", "23000"] {
         let signal = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = 'no'");
         one_refused_patient_costs_no_other_anything(&signal, "invalid", "1").await;
@@ -92,13 +92,13 @@ async fn a_trigger_that_borrows_the_number_of_a_unique_key_is_no_contention() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_fails_on_something_of_its_own_for_one_patient_stops_no_other() {
+async fn a_trigger_that_fails_by_itself_for_one_patient_stops_no_other() {
     let insert = "INSERT INTO audit_that_is_not_there (pid) VALUES (1)";
     one_refused_patient_costs_no_other_anything(insert, "invalid", "1").await;
 }
 
 #[tokio::test]
-async fn a_trigger_that_fails_for_every_patient_takes_the_target_down_and_fails_nobody() {
+async fn a_trigger_that_fails_for_every_patient_takes_the_target_down_and_fails_no_patient() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let trigger = "CREATE TRIGGER audit BEFORE INSERT ON patient_data FOR EACH ROW \
                    INSERT INTO audit_that_is_not_there (pid) VALUES (NEW.pid)";

@@ -1,4 +1,4 @@
-//! A store that takes no settlement for a while: workers try again until it does, and the log has one line for it.
+//! A store that takes no settlement for a while: workers try again until it does, and the log reports it once.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const FULL: &str = "CREATE TRIGGER full BEFORE DELETE ON sync_lease FOR EACH ROW
                     INSERT INTO attempts VALUES (1); SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114; END";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_takes_no_settlement_is_reported_once_and_once_when_it_does() {
+async fn a_store_that_accepts_no_settlement_is_reported_once_and_its_recovery_once() {
     let Some(store) = Database::fresh(Backend::MariaDb).await.expect("fresh database") else { return };
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let configuration = Configuration::new(store.url()).more(&directory("x", &server.url())).more(QUICK);

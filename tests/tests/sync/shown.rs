@@ -44,7 +44,7 @@ async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     assert!(status.contains("[Attention]"), "{status}");
     assert!(check.contains("[WARNING] store"), "{check}");
 
-    // The outbox has it, and no command denies that the store has it.
+    // The outbox has it, and no command reports that the store has none.
     for command in [&["retry"][..], &["retry", "--skipped"], &["failed", "list"], &["conflicts"]] {
         let one = [command, &["--type", "patients", "--id", "S-1"]].concat();
         let told = host.run(&one);
@@ -54,7 +54,7 @@ async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     }
     let none = host.run(&["retry", "--type", "patients", "--id", "S-9"]);
     assert!(none.stderr.contains("the store has no patients `S-9`"), "{}", none.stderr);
-    // As docs/operations.md advises: the application writes them again under the right type.
+    // As docs/operations.md advises, the application writes them again under the right type.
     let again = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
                  SELECT 'patient', 'S-2', operation, REPLACE(payload, 'S-1', 'S-2') FROM sync_outbox WHERE id = 1";
     sqlx::query(again).execute(&mut store).await.expect("insert");

@@ -1,4 +1,4 @@
-//! A small FHIR server without Bundles. It knows two users, of whom one may only read, and gives each client a token.
+//! A small FHIR server without Bundles. It has two users, one of them read-only, and gives a token to every client.
 //!
 //! It keeps what was written and counts the writes, and may take its time over them.
 

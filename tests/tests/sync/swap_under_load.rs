@@ -168,7 +168,7 @@ async fn after_a_manual_rollback_the_file_stays_inactive_until_requested() {
 }
 
 #[tokio::test]
-async fn after_an_automatic_roll_back_an_operators_own_goes_to_the_adapter_that_worked_before() {
+async fn after_an_automatic_rollback_a_manual_one_activates_the_adapter_that_worked_before() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host(&openemr);
     let component = fs::read(adapter("openemr")).expect("adapter");

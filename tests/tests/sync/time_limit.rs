@@ -12,7 +12,7 @@ use crate::support::{QUICK, adapter, patient, put};
 const WORK: Duration = Duration::from_millis(11_000);
 
 #[test]
-fn a_fhir_server_is_waited_for_as_long_as_the_operator_says() {
+fn a_fhir_server_is_waited_for_up_to_the_configured_timeout() {
     let (server, url) = SmallFhir { work: WORK, ..SmallFhir::default() }.listen();
     let configuration = Configuration::new("sqlite://.host/host.db")
         .fhir(&adapter("fhir"), &url)

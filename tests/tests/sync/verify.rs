@@ -73,7 +73,7 @@ async fn a_target_that_cannot_be_verified_is_named() {
 }
 
 #[tokio::test]
-async fn a_daemon_verifies_by_its_schedule_and_leaves_an_operators_verification_alone() {
+async fn a_running_host_verifies_on_schedule_and_leaves_an_operators_verification_alone() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     seed(&host);

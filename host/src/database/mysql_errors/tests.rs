@@ -230,7 +230,7 @@ const MYSQL_8: &[(ErrorKind, &[(u16, &str)])] = &[
 ];
 
 #[test]
-fn each_error_of_mysql_8_that_speaks_of_the_server_is_of_its_kind() {
+fn each_mysql_8_error_about_the_server_maps_to_its_kind() {
     let mut numbers = Vec::new();
     for (kind, errors) in MYSQL_8 {
         for (number, name) in *errors {
@@ -249,7 +249,7 @@ fn each_error_of_mysql_8_that_speaks_of_the_server_is_of_its_kind() {
 }
 
 #[test]
-fn what_a_trigger_meets_is_not_told_as_the_statements_own() {
+fn an_error_inside_a_trigger_is_not_reported_as_the_statements_own() {
     let insert = "INSERT INTO `patient_data` (fname, lname) VALUES (?, ?)";
     let table = Some("patient_data");
     for (number, state, sentence, kind, object, words) in [

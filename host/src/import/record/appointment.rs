@@ -30,11 +30,9 @@ fn patients(resource: &Resource<'_>) -> Vec<Value> {
 
 /// One that cannot be read is refused with its reason, where it is a patient as far as can be seen.
 fn is_patient(actor: &Value, resource: &Resource<'_>) -> bool {
-    match reference::read(actor, "Basic", resource.context) {
-        Ok(referred) => referred.kind == Kind::Patient,
-        Err(_) => {
-            let is_named = |text: &str| text.contains("Patient/") || text.starts_with("Patient?");
-            element::text(actor, "type") == Some("Patient") || element::text(actor, "reference").is_some_and(is_named)
-        }
+    if let Ok(referred) = reference::read(actor, "Basic", resource.context) {
+        return referred.kind == Kind::Patient;
     }
+    let is_named = |text: &str| text.contains("Patient/") || text.starts_with("Patient?");
+    element::text(actor, "type") == Some("Patient") || element::text(actor, "reference").is_some_and(is_named)
 }

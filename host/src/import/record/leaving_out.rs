@@ -18,13 +18,13 @@ const ROUNDS_MAX: usize = 8;
 /// # Errors
 /// Every problem, when a required field is among them.
 pub(super) fn validate(
-    key: AggregateKey,
+    key: &AggregateKey,
     mut payload: Value,
-    references: Vec<NamedReference>,
+    references: &[NamedReference],
 ) -> Result<(ClinicalRecord, Vec<Problem>), Vec<Problem>> {
     let mut left_out = Vec::new();
     for _ in 0..ROUNDS_MAX {
-        let problems = match ClinicalRecord::new(key.clone(), payload.clone(), references.clone()) {
+        let problems = match ClinicalRecord::new(key.clone(), payload.clone(), references.to_vec()) {
             Ok(record) => return Ok((record, left_out)),
             Err(problems) => problems,
         };

@@ -14,6 +14,7 @@ use crate::import::kind::Kind;
 use crate::import::resource_type::WRONG_TYPE;
 
 /// See the module.
+#[allow(clippy::struct_field_names, reason = "FHIR's own name")]
 pub(super) struct Resource<'a> {
     pub(super) resource_type: &'static str,
     pub(super) elements: Value,
@@ -176,7 +177,7 @@ impl<'a> Resource<'a> {
             Kind::Other => ClinicalRecord::new(key, payload, self.references)
                 .map(|record| (record, Vec::new()))
                 .map_err(|found| found.into_iter().map(Problem::from).collect()),
-            _ => leaving_out::validate(key, payload, self.references),
+            _ => leaving_out::validate(&key, payload, &self.references),
         };
         match validated {
             Ok((record, found)) if self.rejected.is_empty() => {

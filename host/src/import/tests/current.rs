@@ -41,7 +41,7 @@ fn names_contacts_and_addresses_whose_period_is_over_are_passed_over() {
 }
 
 #[test]
-fn a_patient_without_a_current_name_is_told_why_and_not_that_the_name_is_missing() {
+fn a_patient_without_a_current_name_is_rejected_with_that_reason() {
     let name = |more: Value| {
         let mut name = json!({ "family": "Kim", "given": ["Jo"] });
         name.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

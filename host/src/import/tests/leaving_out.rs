@@ -42,7 +42,7 @@ fn an_optional_element_that_cannot_be_kept_is_left_out_and_told() {
 }
 
 #[test]
-fn a_contact_that_breaks_a_rule_gives_way_to_one_that_does_not() {
+fn an_invalid_contact_is_replaced_by_a_valid_one() {
     let email = |value: &str| json!({ "system": "email", "value": value });
     let phone = |value: &str, more: &str| match more {
         "" => json!({ "system": "phone", "value": value }),

@@ -52,7 +52,7 @@ fn a_quote_that_is_open_in_a_column_that_is_passed_over_stops_the_import_at_its_
 }
 
 #[test]
-fn the_advice_about_quotes_is_the_one_that_reads_the_file() {
+fn the_suggested_quotes_option_reads_the_file() {
     // As in a file whose quotes are text: the quote that closes the cell is another record's.
     let text = format!("{NOTES}\n{}{}{}", row("P-1", "ok"), row("P-2", "\"fell from bed"), row("P-3", "said \"no\""));
     let (_, error) = until_broken(&text, with_notes(Quotes::Doubled));

@@ -155,7 +155,12 @@ statements! {
     "merges.sql" {
         MergesAmong = merges_among { batch: Json }
         MergesInto = merges_into { batch: Json }
-        InsertMerge<'a> = insert_merge { patient_id: &'a str, survivor_id: &'a str, reason: &'a str, merged_by: &'a str }
+        InsertMerge<'a> = insert_merge {
+            patient_id: &'a str,
+            survivor_id: &'a str,
+            reason: &'a str,
+            merged_by: &'a str,
+        }
         DeleteMerge<'a> = delete_merge { patient_id: &'a str }
     }
     "targets.sql" {

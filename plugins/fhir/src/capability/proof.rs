@@ -1,4 +1,4 @@
-//! What can be tried at the server without leaving a trace: that it lets us search, and that its versions are there.
+//! Tests of the server that change nothing there: whether it permits searches, and whether it keeps versions.
 //!
 //! Reads only: the host denies every request of a check that could write, a Bundle of reads too, since it cannot know
 //! what a server makes of one. So whether the credentials may write, and whether `If-Match` is honoured, shows at the
@@ -16,10 +16,10 @@ use crate::outcome::{self, Asked, Whole, failure};
 use crate::settings::Settings;
 
 const WHAT: &str = "GET Patient?identifier=";
-/// No patient has it. A search for it says that searching works and shows no one's record.
+/// No patient has this identifier. A search for it tests searching and shows no record.
 const NOBODY: &str = "neuronova-check";
 
-/// The search that finds nobody.
+/// A search without a match.
 pub(crate) fn probe_query(system: &str) -> String {
     format!("Patient?{}&_count=0", mapping::identifier_query(system, NOBODY))
 }

@@ -1,9 +1,9 @@
 //! Delivers a record without a link: searches for the record, creates it only where there is none, and searches again.
 //!
 //! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost
-//! answer, a rebuilt store, an older version of this adapter. Where clients may choose ids, the create is `PUT
-//! TYPE/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record and
-//! change nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a double at once.
+//! answer, a rebuilt store, an older version of this adapter. Where clients may choose ids, the create is `PUT TYPE/{id
+//! derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record and change
+//! nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a duplicate at once.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
@@ -166,7 +166,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// A create was taken under an id of the server's.
+    /// Handles a create that the server accepted under its own id.
     fn created(&mut self, answer: &Answer) -> Step {
         if answer.record(&self.kind.resource_type).is_some_and(|record| self.carries(record) != Carries::Exactly) {
             return self.conflict(NOT_OURS);
@@ -209,7 +209,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// The search after a create: anything but our record alone is a conflict, said at once.
+    /// The search after a create: any result other than our record alone is a conflict, reported at once.
     fn looked_again(&mut self, answer: &Answer, told: Told) -> Step {
         let found = match self.found(answer) {
             Ok(found) => found,

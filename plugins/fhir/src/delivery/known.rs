@@ -1,7 +1,8 @@
-//! Updates a record that is known: reads it, puts our elements into it, writes it, and checks what the update replaced.
+//! Updates a known record: reads it, replaces our elements, writes it, and checks which version the update replaced.
 //!
-//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by
-//! a person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
+//! Handles the updates, and doubts about the record's identity. A record without our identifier is written only after
+//! an operator's decision, and a missing record counts as missing only after a FHIR response. `first` passes the
+//! records that it found to this file.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome, Receipt, RemoteEdit};
@@ -151,7 +152,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// An update was taken.
+    /// Handles an accepted update.
     pub(super) fn updated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         if answer.status == 201 && rules.on_remote_edit == RemoteEdit::Hold {
             return self.conflict("TYPE had been deleted at the target, and the server created it anew on our update");
@@ -275,7 +276,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// A write was taken.
+    /// Handles an accepted write.
     pub(super) fn confirmed(&mut self, answer: &Answer) -> Step {
         self.note_written();
         self.applied(self.version_in(answer))
@@ -294,9 +295,9 @@ impl Delivery<'_> {
         Some(self.read(Stage::ReadChosen { has_looked: false }))
     }
 
-    /// A record is said to be no longer there.
+    /// Handles a response that a record no longer exists.
     pub(super) fn absent(&mut self, answer: &Answer) -> Step {
-        // Any proxy says 404. Nobody's record is given up for that.
+        // Any proxy may respond 404, so this alone does not prove that a record is missing.
         if is_proof(answer) { self.gone() } else { self.search(Stage::ConfirmGone) }
     }
 

@@ -3,8 +3,8 @@
 //! Owns what was learnt of the server, by earlier calls and in this one (no Bundles, no searches in them, no ids of
 //! ours, smaller Bundles), and the way from one bad request to its own answer: a Bundle that is refused or breaks is
 //! cut until the entry is found. A write that the server may still be working on is never part of that: it ends as
-//! unanswered. Before anything odd is laid to a patient, a small search asks whether the target is well. It judges no
-//! change, and `wire` sends.
+//! unanswered. Before an unexpected response is attributed to a patient, a small search tests whether the target works.
+//! It judges no change, and `wire` sends.
 
 use std::collections::VecDeque;
 
@@ -76,7 +76,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What is known of the server now.
+    /// The current learned state of the server.
     pub(super) fn learned(&self) -> Learned {
         Learned { slash: self.wire.needs_slash(), ..self.learned }
     }

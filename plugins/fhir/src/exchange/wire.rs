@@ -1,4 +1,4 @@
-//! One HTTP request on its way: a Bundle or a single one, and what kind of answer it got.
+//! Sends one HTTP request, a Bundle or a single one, and classifies its response.
 //!
 //! Owns the difference between an answer of the server, an answer that no FHIR server gives, and no answer. It keeps no
 //! count and decides nothing. Read next: `outcome::of_response`, which has the table of statuses, and `line`, which
@@ -27,7 +27,7 @@ pub(super) enum Sent<T> {
     Target(Failure),
 }
 
-/// What a server made of a Bundle that it answered.
+/// The result of a Bundle that the server answered.
 pub(super) enum Posted {
     Answers(Vec<Answer>),
     /// Refused as a whole, perhaps because of one entry.
@@ -112,7 +112,7 @@ impl<'a> Wire<'a> {
         }
         let no_json = || not_json(&what, &response);
         match body.as_mut() {
-            // A proxy's page that says 200 must never pass for a confirmation.
+            // A proxy's page with status 200 must never count as a confirmation.
             None if is_page(&response) => Sent::Odd(failure(FailureKind::Misconfigured, no_json()), None),
             None => Sent::Odd(failure(FailureKind::Unavailable, format!("{what} was answered with nothing")), None),
             Some(body) => match bundle::answers(body, entries.len()) {

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_names_where_it_leads_without_a_query_and_bounded() {
+    fn a_redirect_names_its_bounded_destination_without_the_query() {
         for (base, path, location, expected) in [
             ("http://h/fhir", "metadata", "https://H/fhir/metadata?token=hunter2", "to https://h/fhir/, "),
             ("http://h/fhir", "metadata", "/r4/metadata", "to http://h/r4/, "),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_in_a_circle_says_that_no_base_url_helps_and_what_does() {
+    fn a_redirect_loop_is_reported_with_the_fix() {
         for (path, location) in
             [("", "http://h/fhir"), ("/", "http://h/fhir"), ("", "/fhir/"), ("/", "HTTP://H/fhir/?a")]
         {

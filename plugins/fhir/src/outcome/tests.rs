@@ -127,7 +127,7 @@ fn a_request_without_a_response_is_an_outage() {
 }
 
 #[test]
-fn an_answer_in_a_coding_that_is_not_read_is_the_operators_to_correct() {
+fn a_response_in_an_unsupported_coding_is_misconfigured() {
     let failure = of_error("GET metadata", &http::Error::UnknownCoding("br".to_owned()));
     assert_eq!(failure.kind, FailureKind::Misconfigured);
     assert!(failure.message.starts_with("GET metadata: the answer is packed as `br`"), "{}", failure.message);
@@ -135,7 +135,7 @@ fn an_answer_in_a_coding_that_is_not_read_is_the_operators_to_correct() {
 }
 
 #[test]
-fn a_body_that_is_not_json_is_named_as_what_it_is() {
+fn a_body_that_is_not_json_is_named_by_its_type() {
     let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
     let of = |body: &[u8]| unlike_json(&Response { status: 200, headers: headers.clone(), body: body.to_vec() });
     assert_eq!(of(b"<html>"), "text/html");

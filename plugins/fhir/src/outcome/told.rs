@@ -1,4 +1,4 @@
-//! What may be repeated of an `OperationOutcome`: one line in which every word is one of ours.
+//! The part of an `OperationOutcome` that a message may repeat: one line in which every word is on a list.
 //!
 //! Servers repeat and rephrase the values that they complain about, so nothing is recognised as a value and left out.
 //! It is the other way round: codes, element paths and words that are in `words` pass, and `...` marks what did not.
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 /// Characters of the whole line.
 const LINE_CHARS_MAX: usize = 300;
-/// Issues that are told of.
+/// The number of issues that are shown.
 const ISSUES_MAX: usize = 3;
 /// Bytes of a code that a server chose.
 const CODE_BYTES_MAX: usize = 40;
 /// Digits of such a code: as many as no date and no phone number has.
 const CODE_DIGITS_MAX: usize = 5;
-/// Stands for what was left out.
+/// Marks an omission.
 const LEFT_OUT: &str = "...";
 
 /// The line; `None` where there is nothing to tell.

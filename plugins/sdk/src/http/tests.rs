@@ -60,7 +60,7 @@ fn status_codes_map_to_kinds_that_an_adapter_can_act_on() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_unpacked_is_told_with_its_coding_and_the_fix() {
+fn an_undecodable_response_is_reported_with_its_coding_and_the_fix() {
     let told =
         |coding: Option<&str>| error_of(&ErrorCode::HttpResponseContentCoding(coding.map(str::to_owned))).to_string();
     assert!(told(Some("br")).starts_with("the answer is packed as `br`,"), "{}", told(Some("br")));

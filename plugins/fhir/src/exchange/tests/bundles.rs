@@ -134,7 +134,7 @@ fn an_empty_batch_sends_nothing() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_unpacked_concerns_the_patient_that_it_is_about() {
+fn an_undecodable_response_fails_only_its_patient() {
     let (settings, capabilities) = (Settings::default(), able());
     for (error, words) in
         [(Error::Damaged, "cannot be unpacked"), (Error::UnknownCoding("br".to_owned()), "packed as `br`")]
