@@ -4,7 +4,7 @@
 //! `Transition::of` gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered
 //! statements compares each pair with `next_status`.
 
-use super::change::{Change, Failure, FailureKind, Receipt};
+use super::change::{Change, Failure, FailureKind, Receipt, Reference};
 use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
@@ -265,6 +265,8 @@ pub struct Settlement {
     pub merged_into: Option<String>,
     /// Whether another record stands for the aggregate than the one that the target confirmed before.
     pub is_moved: bool,
+    /// What the change refers to and the target had a record of, as it went out.
+    pub sent: Vec<Reference>,
 }
 
 /// Judges the failure of a delivery that had spent `attempts` before. Returns the event, and the attempts spent now.

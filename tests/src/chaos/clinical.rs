@@ -1,11 +1,12 @@
-//! What the application does with clinical records and merges, next to its patients: a new patient comes with encounters,
-//! vital signs and conditions in one transaction, whose rows in the outbox are in any order; records are added, changed,
-//! removed and made again; removed patients come back with records; patients are merged into others, also into survivors
-//! of merges, and unmerged.
+//! What the application does with clinical records and merges, next to its patients: a new patient comes with
+//! encounters, vital signs and conditions in one transaction, whose rows in the outbox are in any order; records are
+//! added, changed, removed and made again; removed patients come back with records; patients are merged into others,
+//! also into survivors of merges, and unmerged.
 //!
 //! Whatever a transaction does, it locks the rows of its patients first, so that versions and outbox rows of one
 //! aggregate have the same order. It never breaks a rule of `docs/outbox.md`: who has records or is part of a merge is
-//! not removed, nor is an encounter that records refer to; only a new state undoes a merge. So every change must arrive.
+//! not removed, nor is an encounter that records refer to; only a new state undoes a merge. So every change must
+//! arrive.
 
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
