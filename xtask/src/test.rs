@@ -28,7 +28,8 @@ pub(crate) struct Options {
 }
 
 /// The runs of chaos here, for less than half a minute each, with a seed that stays the same: their names and options.
-/// Longer runs are a task of their own. Seed 7 cuts the FHIR server's connections while all first records are being made.
+/// Longer runs are a task of their own. Seed 7 cuts the FHIR server's connections while all first records are being
+/// made.
 const CHAOS: [(&str, &[&str]); 3] = [
     ("sqlite", &["--store", "sqlite", "--seed", "7", "--hosts", "3"]),
     ("postgres", &["--store", "postgres", "--seed", "8", "--hosts", "2"]),

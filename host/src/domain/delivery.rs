@@ -4,7 +4,7 @@
 //! and the SQL templates in `store/sql` take their statuses from there. A test compares each rendered statement with
 //! `next_status`.
 
-use super::change::{Change, Failure, FailureKind, Receipt};
+use super::change::{Change, Failure, FailureKind, Receipt, Reference};
 use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
@@ -265,6 +265,8 @@ pub struct Settlement {
     pub merged_into: Option<String>,
     /// Whether the aggregate now has another record at the target than the one confirmed before.
     pub is_moved: bool,
+    /// What the change refers to and the target had a record of, as it went out.
+    pub sent: Vec<Reference>,
 }
 
 /// Decides what a failure does to a delivery that had spent `attempts` before. Returns the event and the attempts spent

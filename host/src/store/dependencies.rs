@@ -339,7 +339,7 @@ impl StoreTransaction {
     }
 
     /// Sends confirmed states again that refer to something.
-    async fn resend_referring(
+    pub(super) async fn resend_referring(
         &mut self,
         target: &TargetName,
         dependents: &BTreeMap<ChangeId, AggregateKey>,

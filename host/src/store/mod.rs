@@ -31,6 +31,7 @@ mod next_state;
 mod notices;
 mod ours;
 mod outbox;
+mod outdated;
 mod patients;
 mod readable;
 mod refuse;

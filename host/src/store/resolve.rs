@@ -30,11 +30,11 @@ struct Linked {
 
 /// Links of a target, as far as they were read; `None` where it has none.
 #[derive(Clone, Debug, Default)]
-struct Links(BTreeMap<AggregateKey, Option<Linked>>);
+pub(super) struct Links(BTreeMap<AggregateKey, Option<Linked>>);
 
 /// What stands for an aggregate at a target.
 #[derive(Debug, PartialEq, Eq)]
-enum Record {
+pub(super) enum Record {
     /// This aggregate's own record.
     Of(AggregateKey, String),
     /// It was deleted there, or never came there before it was deleted.
@@ -76,7 +76,7 @@ impl Links {
         chain
     }
 
-    fn record_of(&self, key: &AggregateKey) -> Record {
+    pub(super) fn record_of(&self, key: &AggregateKey) -> Record {
         let last = self.chain(key).pop().unwrap_or_else(|| key.clone());
         match self.0.get(&last).and_then(Option::as_ref) {
             // The survivor is one of the chain again.
@@ -97,7 +97,7 @@ impl Links {
         }
     }
 
-    fn put(&mut self, rows: Vec<Vec<Value>>, operation: &str) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, rows: Vec<Vec<Value>>, operation: &str) -> Result<(), StoreError> {
         for row in rows {
             let mut reader = RowReader::new(operation, row);
             let key = reader.aggregate_key()?;
@@ -172,10 +172,10 @@ impl Store {
             if chain.contains(&change.key) {
                 // What is on its way may undo one of these merges.
                 let others = chain.iter().filter(|key| **key != change.key).collect();
-                if !self.open_among(operation, target, &others).await?.is_empty() {
-                    unresolved.waiting.insert(change.change_id);
-                } else {
+                if self.open_among(operation, target, &others).await?.is_empty() {
                     unresolved.refused.push(circle(change, &chain));
+                } else {
+                    unresolved.waiting.insert(change.change_id);
                 }
                 continue;
             }
@@ -198,7 +198,7 @@ impl Store {
     }
 
     /// What these changes depend on, each with its change, and the links of all of it.
-    async fn links_of_dependencies(
+    pub(super) async fn links_of_dependencies(
         &self,
         operation: &str,
         target: &str,
@@ -253,35 +253,6 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Which of these settled changes went out with an id that another record stands for by now, since what they refer
-    /// to was merged or became another record meanwhile.
-    pub(super) async fn outdated(
-        &self,
-        target: &str,
-        changes: &[&Change],
-    ) -> Result<BTreeMap<ChangeId, AggregateKey>, StoreError> {
-        let operation = format!("read links at target `{target}`");
-        let referring: Vec<_> = changes.iter().copied().filter(|change| refers(change)).collect();
-        let mut outdated = BTreeMap::new();
-        if referring.is_empty() {
-            return Ok(outdated);
-        }
-        let ids: Vec<_> = referring.iter().map(|change| change.change_id).collect();
-        let (depends, links) = self.links_of_dependencies(&operation, target, &ids).await?;
-        for change in referring {
-            let is_other = |reference: &Reference| match links.record_of(&reference.key()) {
-                Record::Of(_, remote_id) => reference.remote_id.as_ref() != Some(&remote_id),
-                Record::Deleted | Record::Lacking => false,
-            };
-            let of_dependencies = |reference: &&Reference| depends.contains(&(change.change_id, reference.key()));
-            let has_other = change.references.iter().filter(of_dependencies).any(is_other);
-            if has_other || change.survivor.as_ref().is_some_and(is_other) {
-                outdated.insert(change.change_id, change.key.clone());
-            }
-        }
-        Ok(outdated)
-    }
 }
 
 impl StoreTransaction {
@@ -319,7 +290,7 @@ impl StoreTransaction {
         Ok(Some(written))
     }
 
-    async fn read_chains(&mut self, target: &str, links: &mut Links) -> Result<(), StoreError> {
+    pub(super) async fn read_chains(&mut self, target: &str, links: &mut Links) -> Result<(), StoreError> {
         loop {
             let unread = links.unread();
             if unread.is_empty() {
@@ -332,7 +303,7 @@ impl StoreTransaction {
     }
 }
 
-fn refers(change: &Change) -> bool {
+pub(super) fn refers(change: &Change) -> bool {
     !change.references.is_empty() || change.operation == Operation::Merge
 }
 

@@ -190,6 +190,10 @@ impl StoreTransaction {
         if !moved.is_empty() {
             self.resend_dependents(&lease.target, &moved).await?;
         }
+        let outdated = self.outdated_among(lease.target.as_str(), settlements).await?;
+        if !outdated.is_empty() {
+            self.resend_referring(&lease.target, &outdated).await?;
+        }
         self.add_counts(lease.target.as_str(), count_delta(settlements)).await
     }
 

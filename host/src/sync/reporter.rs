@@ -63,6 +63,7 @@ mod tests {
             receipt: None,
             merged_into: None,
             is_moved: false,
+            sent: Vec::new(),
         }
     }
 

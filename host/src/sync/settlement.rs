@@ -1,6 +1,6 @@
 //! Turns the outcome of each delivery of a batch into a status, an attempt count and a pause. Pure functions.
 
-use crate::domain::change::{Failure, FailureKind, Operation, Outcome, Receipt};
+use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome, Receipt, Reference};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
@@ -70,9 +70,16 @@ pub fn settlements(
                 merged_into: delivery.survivor_id.clone().filter(|_| receipt.is_some()),
                 is_moved: is_moved(delivery, receipt.as_ref()),
                 receipt,
+                sent: sent(&delivery.change),
             }
         })
         .collect()
+}
+
+/// What a change went out with of the records that it refers to.
+fn sent(change: &Change) -> Vec<Reference> {
+    let all = change.references.iter().chain(&change.survivor);
+    all.filter(|reference| reference.remote_id.is_some()).cloned().collect()
 }
 
 /// Whether another record stands for the aggregate than before. A merge that is confirmed once more may have another

@@ -1,11 +1,12 @@
-//! What the application does with clinical records and merges, next to its patients: a new patient comes with encounters,
-//! vital signs and conditions in one transaction, whose rows in the outbox are in any order; records are added, changed,
-//! removed and made again; removed patients come back with records; patients are merged into others, also into survivors
-//! of merges, and unmerged.
+//! What the application does with clinical records and merges, next to its patients: a new patient comes with
+//! encounters, vital signs and conditions in one transaction, whose rows in the outbox are in any order; records are
+//! added, changed, removed and made again; removed patients come back with records; patients are merged into others,
+//! also into survivors of merges, and unmerged.
 //!
 //! Whatever a transaction does, it locks the rows of its patients first, so that versions and outbox rows of one
 //! aggregate have the same order. It never breaks a rule of `docs/outbox.md`: who has records or is part of a merge is
-//! not removed, nor is an encounter that records refer to; only a new state undoes a merge. So every change must arrive.
+//! not removed, nor is an encounter that records refer to; only a new state undoes a merge. So every change must
+//! arrive.
 
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
@@ -150,7 +151,7 @@ async fn merge_or_unmerge(
 /// A clinical record as the application has it.
 struct Record {
     id: String,
-    record_type: String,
+    aggregate_type: String,
     patient_id: String,
     encounter_id: Option<String>,
     version: i64,
@@ -169,9 +170,9 @@ async fn add_records(
          AND is_removed = 0 ORDER BY record_id"
     );
     let known: Vec<String> = session.rows(&sql).await?.into_iter().filter_map(|mut row| row.pop()?).collect();
-    let of = |record_type: &str, prefix: &str, encounter_id: Option<&String>| Record {
+    let of = |aggregate_type: &str, prefix: &str, encounter_id: Option<&String>| Record {
         id: format!("{prefix}-{:06}", written.next_record()),
-        record_type: record_type.to_owned(),
+        aggregate_type: aggregate_type.to_owned(),
         patient_id: patient_id.to_owned(),
         encounter_id: encounter_id.cloned(),
         version: 1,
@@ -186,8 +187,8 @@ async fn add_records(
         known[dice.random_range(0..known.len())].clone()
     };
     for _ in 0..dice.random_range(1..4) {
-        let (record_type, prefix) = if dice.random_bool(0.5) { (OBSERVATION, "O") } else { (CONDITION, "K") };
-        records.push(of(record_type, prefix, Some(&encounter_id)));
+        let (aggregate_type, prefix) = if dice.random_bool(0.5) { (OBSERVATION, "O") } else { (CONDITION, "K") };
+        records.push(of(aggregate_type, prefix, Some(&encounter_id)));
     }
     records.shuffle(dice);
     for record in records {
@@ -212,7 +213,7 @@ async fn change_record(session: &mut Session, patient_id: &str, dice: &mut StdRn
         return Ok(Unsent::default());
     }
     let row = rows.swap_remove(dice.random_range(0..rows.len()));
-    let [Some(id), Some(record_type), Some(version), Some(was_removed), encounter_id] =
+    let [Some(id), Some(aggregate_type), Some(version), Some(was_removed), encounter_id] =
         <[_; 5]>::try_from(row).ok().context("a row of five columns")?
     else {
         return Ok(Unsent::default());
@@ -221,7 +222,7 @@ async fn change_record(session: &mut Session, patient_id: &str, dice: &mut StdRn
     let referring = count(session, &format!("chaos_record WHERE encounter_id = '{id}'")).await?;
     let removes = dice.random_bool(0.1) && !was_removed && referring == 0;
     let version = version.parse::<i64>().context("read a version")? + 1;
-    let record = Record { id, record_type, patient_id: patient_id.to_owned(), encounter_id, version };
+    let record = Record { id, aggregate_type, patient_id: patient_id.to_owned(), encounter_id, version };
     record.update(session, removes).await?;
     let operation = match (removes, was_removed) {
         (true, _) => "delete",
@@ -234,9 +235,9 @@ async fn change_record(session: &mut Session, patient_id: &str, dice: &mut StdRn
 impl Record {
     async fn insert(&self, session: &mut Session) -> Result<()> {
         let encounter = self.encounter_id.as_ref().map_or_else(|| "NULL".to_owned(), |id| format!("'{id}'"));
-        let Self { id, record_type, patient_id, version, .. } = self;
+        let Self { id, aggregate_type, patient_id, version, .. } = self;
         let sql = format!(
-            "INSERT INTO chaos_record VALUES ('{id}', '{record_type}', '{patient_id}', {encounter}, {version}, 0)"
+            "INSERT INTO chaos_record VALUES ('{id}', '{aggregate_type}', '{patient_id}', {encounter}, {version}, 0)"
         );
         session.execute(&sql).await.map(drop)
     }
@@ -255,13 +256,13 @@ impl Record {
         let mut refs = vec![json!({ "name": "subject", "type": "patient", "id": self.patient_id })];
         let encounter = self.encounter_id.as_ref();
         refs.extend(encounter.map(|id| json!({ "name": "encounter", "type": ENCOUNTER, "id": id })));
-        outbox(&self.record_type, &self.id, operation, &self.payload(), &Value::from(refs))
+        outbox(&self.aggregate_type, &self.id, operation, &self.payload(), &Value::from(refs))
     }
 
     /// The state. Both targets store the label, by which the record and its version are known there.
     fn payload(&self) -> Value {
         let (label, version) = (format!("{}/{}", self.id, self.version), self.version.to_string());
-        match self.record_type.as_str() {
+        match self.aggregate_type.as_str() {
             ENCOUNTER => json!({
                 "status": "in-progress", "class": "AMB", "period": { "start": "2025-03-01T09:30:00+09:00" },
                 "reason_code": { "display": label }, "version": version,

@@ -6,10 +6,10 @@
 //! seed alone; how the processes meet it depends on the machine, so that a seed makes a failure likely again and not
 //! certain.
 //!
-//! `world` has the servers and their proxies, `fleet` the hosts, `writer` with `clinical` and `rival` the applications at
-//! both ends, `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` with `records` finds what
-//! is wrong with that: they are pure and have their own tests, since a check that cannot fail proves nothing. Read next:
-//! `run.rs`.
+//! `world` has the servers and their proxies, `fleet` the hosts, `writer` with `clinical` and `rival` the applications
+//! at both ends, `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` with `records` finds
+//! what is wrong with that: they are pure and have their own tests, since a check that cannot fail proves nothing.
+//! Read next: `run.rs`.
 
 mod clinical;
 mod evidence;

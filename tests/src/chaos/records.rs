@@ -1,6 +1,6 @@
-//! Finds what is wrong with clinical records and merged patients at the targets, by the model that the application's own
-//! changes are: the newest change of an aggregate is its state, and a merged patient is whom the chain of survivors ends
-//! with. Pure, as `verdict.rs`, which calls it.
+//! Finds what is wrong with clinical records and merged patients at the targets, by the model that the application's
+//! own changes are: the newest change of an aggregate is its state, and a merged patient is whom the chain of survivors
+//! ends with. Pure, as `verdict.rs`, which calls it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Reads a FHIR server page by page, without the adapter's help: every resource of the types that the hosts deliver, and
-//! every version that one ever had.
+//! Reads a FHIR server page by page, without the adapter's help: every resource of the types that the hosts deliver,
+//! and every version that one ever had.
 
 use std::{
     io::{Read as _, Write as _},

@@ -137,14 +137,13 @@ pub(crate) async fn run(url: &str, written: &Written, faults: &Faults, rate: f64
             written.choose(&mut dice)
         };
         let writing = write(url, &mut session, &intent, written, &mut dice);
-        match tokio::time::timeout(ANSWER_WITHIN, writing).await {
-            Ok(Ok(versions)) => written.confirm(versions),
-            Ok(Err(_)) | Err(_) => {
-                // Whether it was committed is not known. The connection may be in the middle of something.
-                written.unknown.fetch_add(1, Ordering::Relaxed);
-                session = None;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+        if let Ok(Ok(versions)) = tokio::time::timeout(ANSWER_WITHIN, writing).await {
+            written.confirm(versions);
+        } else {
+            // Whether it was committed is not known. The connection may be in the middle of something.
+            written.unknown.fetch_add(1, Ordering::Relaxed);
+            session = None;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         if let Some(patient_id) = intent.new_patient() {
             lock(&written.known).push(patient_id.clone());
@@ -167,10 +166,13 @@ async fn write(
     session.execute(session.begin()).await?;
     let unsent = match intent {
         Intent::Create(patient_id) => insert_patient(session, patient_id, dice).await?,
-        Intent::Change { patient_id, removes } => match lock_patient(session, patient_id).await? {
-            Some(patient) => patient.change(session, *removes, dice).await?,
-            None => Unsent::default(),
-        },
+        Intent::Change { patient_id, removes } => {
+            if let Some(patient) = lock_patient(session, patient_id).await? {
+                patient.change(session, *removes, dice).await?
+            } else {
+                Unsent::default()
+            }
+        }
         Intent::Clinical(intent) => clinical::write(session, intent, written, dice).await?,
     };
     if unsent.versions.is_empty() {

@@ -173,6 +173,7 @@ async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Ba
             receipt: None,
             merged_into: None,
             is_moved: false,
+            sent: Vec::new(),
         };
         let settled = store.settle(&lease(id, is_direct), &[settlement], None).await.expect("settle");
         assert_eq!(settled, Settled::Written, "lease {id}");

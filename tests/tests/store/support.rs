@@ -178,6 +178,7 @@ pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
         receipt: None,
         merged_into: None,
         is_moved: false,
+        sent: Vec::new(),
     }
 }
 

@@ -158,6 +158,13 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "references::on_sqlite::a_change_waits_for_what_was_deleted_and_comes_back",
     },
     Safeguard {
+        name: "a settlement sends what went out with an older id again",
+        file: "host/src/store/settle.rs",
+        mutation: &[("if !outdated.is_empty() {", "if false && !outdated.is_empty() {")],
+        suite: Suite::Store,
+        test: "merging::on_sqlite::a_settlement_alone_sends_what_went_out_with_an_older_id_again",
+    },
+    Safeguard {
         name: "only what lacks nothing is woken",
         file: "host/src/store/sql/dependencies.sql",
         mutation: &[(

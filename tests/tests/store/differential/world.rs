@@ -316,6 +316,7 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         skipped: None,
         merged_into: None,
         is_moved: moved(delivery, receipt.as_ref()),
+        sent: Vec::new(),
         receipt,
     }
 }

@@ -25,6 +25,7 @@ on_every_store!(
     a_circle_from_the_outbox_fails_alone_and_its_undoing_helps,
     a_circle_of_merges_that_are_in_flight_together_is_noticed_when_they_are_settled,
     what_was_in_flight_when_its_patient_was_merged_is_sent_again,
+    a_settlement_alone_sends_what_went_out_with_an_older_id_again,
     a_resync_and_a_dry_run_know_a_merged_patient,
     a_survivor_that_was_deleted_at_the_target_is_no_survivor,
 );
@@ -306,6 +307,22 @@ async fn a_circle_of_merges_that_are_in_flight_together_is_noticed_when_they_are
     target.drain(&stand).await;
     let counts = stand.counts().await;
     assert_eq!((counts.pending, counts.failed), (0, 1), "and nothing is sent in a circle for ever");
+}
+
+async fn a_settlement_alone_sends_what_went_out_with_an_older_id_again(stand: Stand) {
+    let mut target = two_patients_and_an_encounter(&stand).await;
+    put_encounter(&stand, &encounter("E-1", &id(1), "EMER")).await.expect("put");
+    route(&stand.store, 1_000).await;
+    let in_flight = claim_one(&stand).await;
+    append(&stand, "P-0001", "merge", "P-0002").await;
+    let merging = claim_one(&stand).await;
+    target.deliver(&stand, &merging).await;
+    // The host dies right after the settlement.
+    let delivery = &in_flight.deliveries[0];
+    let settled = Settlement { sent: delivery.change.references.clone(), ..target.apply(delivery) };
+    stand.store.settle(&in_flight.lease, &[settled], None).await.expect("settle");
+    target.drain(&stand).await;
+    assert_eq!(target.encounters["E-1"], "#P-0002");
 }
 
 async fn what_was_in_flight_when_its_patient_was_merged_is_sent_again(stand: Stand) {

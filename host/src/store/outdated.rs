@@ -1,0 +1,72 @@
+//! Which settled changes went out with the id of a record that is no longer the one: what they refer to was merged, or
+//! became another record, while they were in flight.
+//!
+//! They are sent again. The settlement itself looks, in its transaction, so that a host that dies right after it leaves
+//! nothing behind; and whoever has committed looks once more (`dependencies.rs`), since two settlements next to each
+//! other do not see each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::resolve::{Links, Record, refers};
+use super::sql::{Json, LinksOfKeys};
+use super::{Store, StoreError, StoreTransaction};
+use crate::domain::change::{Change, Reference};
+use crate::domain::delivery::Settlement;
+use crate::domain::ids::{AggregateKey, ChangeId};
+
+impl Store {
+    /// Which of these settled changes went out with an id that another record stands for by now, since what they refer
+    /// to was merged or became another record meanwhile.
+    pub(super) async fn outdated(
+        &self,
+        target: &str,
+        changes: &[&Change],
+    ) -> Result<BTreeMap<ChangeId, AggregateKey>, StoreError> {
+        let operation = format!("read links at target `{target}`");
+        let referring: Vec<_> = changes.iter().copied().filter(|change| refers(change)).collect();
+        let mut outdated = BTreeMap::new();
+        if referring.is_empty() {
+            return Ok(outdated);
+        }
+        let ids: Vec<_> = referring.iter().map(|change| change.change_id).collect();
+        let (depends, links) = self.links_of_dependencies(&operation, target, &ids).await?;
+        for change in referring {
+            let is_other = |reference: &Reference| match links.record_of(&reference.key()) {
+                Record::Of(_, remote_id) => reference.remote_id.as_ref() != Some(&remote_id),
+                Record::Deleted | Record::Lacking => false,
+            };
+            let of_dependencies = |reference: &&Reference| depends.contains(&(change.change_id, reference.key()));
+            let has_other = change.references.iter().filter(of_dependencies).any(is_other);
+            if has_other || change.survivor.as_ref().is_some_and(is_other) {
+                outdated.insert(change.change_id, change.key.clone());
+            }
+        }
+        Ok(outdated)
+    }
+}
+
+impl StoreTransaction {
+    /// As [`Store::outdated`], of settlements that were just written, by what their changes went out with. Without
+    /// references it runs no statement.
+    pub(super) async fn outdated_among(
+        &mut self,
+        target: &str,
+        settlements: &[Settlement],
+    ) -> Result<BTreeMap<ChangeId, AggregateKey>, StoreError> {
+        let confirmed: Vec<_> = settlements.iter().filter(|one| one.receipt.is_some()).collect();
+        let keys: BTreeSet<_> = confirmed.iter().flat_map(|one| &one.sent).map(Reference::key).collect();
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut links = Links::default();
+        let rows = self.fetch(LinksOfKeys { target, batch: Json::of(&Vec::from_iter(&keys)) }).await?.rows;
+        links.put(rows, &self.operation)?;
+        self.read_chains(target, &mut links).await?;
+        let is_other = |reference: &Reference| match links.record_of(&reference.key()) {
+            Record::Of(_, remote_id) => reference.remote_id.as_ref() != Some(&remote_id),
+            Record::Deleted | Record::Lacking => false,
+        };
+        let outdated = confirmed.into_iter().filter(|one| one.sent.iter().any(is_other));
+        Ok(outdated.map(|one| (one.change_id, one.key.clone())).collect())
+    }
+}
