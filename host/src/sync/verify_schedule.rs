@@ -39,9 +39,9 @@ struct Seen {
 
 impl Seen {
     /// Whether a host or an operator is working on it.
-    fn is_moving(&mut self, current: &Option<Verification>) -> bool {
-        self.looks_unmoved = if *current == self.current { self.looks_unmoved + 1 } else { 0 };
-        self.current.clone_from(current);
+    fn is_moving(&mut self, current: Option<&Verification>) -> bool {
+        self.looks_unmoved = if current == self.current.as_ref() { self.looks_unmoved + 1 } else { 0 };
+        self.current = current.cloned();
         current.is_some() && self.looks_unmoved < LOOKS_UNMOVED
     }
 }
@@ -54,12 +54,12 @@ impl ScheduledVerification {
             let mut seen = Seen::default();
             loop {
                 tokio::time::sleep(look_every).await;
-                if let Err(error) = self.look(&mut seen).await {
+                if let Err(error) = Box::pin(self.look(&mut seen)).await {
                     tracing::warn!(target_name = %self.target.spec.name, %error, "cannot verify the target; trying again");
                 }
             }
         };
-        self.stop.run_until_cancelled(looks).await;
+        Box::pin(self.stop.run_until_cancelled(looks)).await;
     }
 
     /// Verifies if it is due, and nobody else does.
@@ -67,7 +67,7 @@ impl ScheduledVerification {
         let Some(active) = self.active() else { return Ok(()) };
         let types = observed_types(&active.adapter, &self.target.spec.aggregate_types);
         let known = self.store.verifications(self.target.spec.name.as_str()).await?;
-        let is_others = seen.is_moving(&known.current);
+        let is_others = seen.is_moving(known.current.as_ref());
         if is_others || types.is_empty() || !self.is_due(&known).await? {
             return Ok(());
         }

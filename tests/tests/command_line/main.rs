@@ -349,7 +349,7 @@ fn after_a_command_the_database_file_is_complete_on_its_own() {
 
 #[test]
 fn an_unknown_patient_is_reported_as_unknown() {
-    let host = host("");
+    let host = host(TWO_TARGETS);
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
     for command in

@@ -66,7 +66,7 @@ impl<'a> Shell<'a> {
         let (login, address) = server.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).expect("a user");
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let port = address.rsplit_once(':').expect("a port").1;
-        shell.name = name.to_owned();
+        name.clone_into(&mut shell.name);
         if database.backend() == Backend::Postgres {
             let connection = [("PGHOST", "127.0.0.1"), ("PGPORT", port), ("PGUSER", user), ("PGPASSWORD", password)];
             shell.variables.extend(connection.map(|(name, value)| (name, value.to_owned())));
@@ -103,7 +103,8 @@ async fn charts(openemr: &str) -> Vec<String> {
 
 fn is_for_its_owner_alone(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(file).expect("the backup").permissions().mode() & 0o077 == 0
+    let mode = std::fs::metadata(file).expect("the backup").permissions().mode();
+    mode & 0o777 & !0o700 == 0
 }
 
 /// The state before the backup is there again, what was written after it can be written again, and nothing is doubled.

@@ -1,4 +1,4 @@
-//! A database adapter for a custom type: keeps one row of `lab_result` for each laboratory result.
+//! A database adapter for a type of one's own: keeps one row of `lab_result` for each laboratory result.
 
 use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::{
@@ -60,7 +60,7 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
     Ok(applied(change))
 }
 
-/// The code and value of a payload; `None` when it has another form. No message may contain a value.
+/// The code and value of a payload; `None` when it is anything else. No value of it may get into a message.
 fn read(payload: &str) -> Option<(String, String)> {
     let payload: serde_json::Value = serde_json::from_str(payload).ok()?;
     let text = |field: &str| payload.get(field)?.as_str().map(str::to_owned);
