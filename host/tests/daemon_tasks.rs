@@ -54,7 +54,7 @@ impl<S: Subscriber> Layer<S> for Saboteur {
                 IS_HELD.store(true, Ordering::SeqCst);
                 // The other tasks go on. A test that fails does not release it.
                 tokio::task::block_in_place(|| {
-                    drop(HELD.1.wait_timeout_while(HELD.0.lock().unwrap(), LIMIT, |held| *held))
+                    drop(HELD.1.wait_timeout_while(HELD.0.lock().unwrap(), LIMIT, |held| *held));
                 });
             }
             ("host::sync::rescuer", Level::ERROR, _) => _ = HANGING.fetch_add(1, Ordering::SeqCst),

@@ -1,4 +1,4 @@
-//! CapabilityStatements as servers write them, and responses that are not a statement.
+//! `CapabilityStatement`s as servers write them, and responses that are not a statement.
 
 use adapter_sdk::http::{Error, Response};
 use serde_json::json;

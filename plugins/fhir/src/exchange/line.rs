@@ -243,7 +243,7 @@ impl<'a> Line<'a> {
                 self.learned.no_ids |= interaction.only_if_new && matches!(answer.status, 404 | 405 | 501);
                 Reply::Answer(answer)
             }
-            Sent::Odd(failure, None) => {
+            Sent::Odd(failure, None) | Sent::Broken(failure) => {
                 self.odd(&failure)?;
                 Reply::Unanswered(own(failure))
             }
@@ -252,10 +252,6 @@ impl<'a> Line<'a> {
                 // A success that is not FHIR confirms nothing.
                 let is_success = (200..300).contains(&answer.status);
                 Reply::Answer(if is_success { answer.without_status() } else { answer })
-            }
-            Sent::Broken(failure) => {
-                self.odd(&failure)?;
-                Reply::Unanswered(own(failure))
             }
             Sent::Slow(failure) => {
                 self.slow(&failure)?;

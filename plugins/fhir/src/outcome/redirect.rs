@@ -33,18 +33,17 @@ pub(super) fn line(asked: &Asked<'_>, location: Option<&str>) -> String {
 /// `https://host/path` without query and fragment, or the path alone if no base is known.
 fn resolved(base: Option<&str>, location: &str) -> Option<String> {
     let location = location.trim().split(['?', '#', ';']).next().filter(|location| !location.is_empty())?;
-    let (scheme, rest) = match location.split_once("://") {
-        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest.to_owned()),
-        None => {
-            let (scheme, of_base) = base?.split_once("://")?;
-            let authority = of_base.split('/').next().unwrap_or_default();
-            let rest = match (location.strip_prefix("//"), location.starts_with('/')) {
-                (Some(rest), _) => rest.to_owned(),
-                (None, true) => format!("{authority}{location}"),
-                (None, false) => joined(of_base, location),
-            };
-            (scheme.to_ascii_lowercase(), rest)
-        }
+    let (scheme, rest) = if let Some((scheme, rest)) = location.split_once("://") {
+        (scheme.to_ascii_lowercase(), rest.to_owned())
+    } else {
+        let (scheme, of_base) = base?.split_once("://")?;
+        let authority = of_base.split('/').next().unwrap_or_default();
+        let rest = match (location.strip_prefix("//"), location.starts_with('/')) {
+            (Some(rest), _) => rest.to_owned(),
+            (None, true) => format!("{authority}{location}"),
+            (None, false) => joined(of_base, location),
+        };
+        (scheme.to_ascii_lowercase(), rest)
     };
     let (authority, path) = rest.find('/').map_or((rest.as_str(), ""), |slash| rest.split_at(slash));
     // The part before the host may be a password.
