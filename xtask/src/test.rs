@@ -30,10 +30,9 @@ pub(crate) struct Options {
 /// The runs of chaos here, for less than half a minute each, with a seed that stays the same: their names and options.
 /// Longer runs are a task of their own. Seed 7 cuts the FHIR server's connections while all first records are being
 /// made.
-const CHAOS: [(&str, &[&str]); 3] = [
+const CHAOS: [(&str, &[&str]); 2] = [
     ("sqlite", &["--store", "sqlite", "--seed", "7", "--hosts", "3"]),
     ("postgres", &["--store", "postgres", "--seed", "8", "--hosts", "2"]),
-    ("sqlite with clinical records", &["--store", "sqlite", "--seed", "7", "--hosts", "3", "--clinical"]),
 ];
 
 /// Runs them. Fails when a test does, or in CI when a backend was not reached.
