@@ -191,6 +191,9 @@ impl Store {
             if !moved.is_empty() {
                 resent += transaction.resend_dependents(target, &moved).await?;
             }
+            // A merge is always among the moved ones.
+            let mut outdated = outdated.clone();
+            outdated.extend(transaction.outdated_among(target.as_str(), settled).await?);
             if !outdated.is_empty() {
                 resent += transaction.resend_referring(target, &outdated).await?;
             }

@@ -16,7 +16,7 @@ use crate::domain::ids::{AggregateKey, ChangeId};
 
 impl Store {
     /// Which of these settled changes went out with an id that another record stands for by now, since what they refer
-    /// to was merged or became another record meanwhile.
+    /// to was merged or became another record meanwhile. Of merges see [`StoreTransaction::outdated_among`].
     pub(super) async fn outdated(
         &self,
         target: &str,
@@ -37,7 +37,7 @@ impl Store {
             };
             let of_dependencies = |reference: &&Reference| depends.contains(&(change.change_id, reference.key()));
             let has_other = change.references.iter().filter(of_dependencies).any(is_other);
-            if has_other || change.survivor.as_ref().is_some_and(is_other) {
+            if has_other {
                 outdated.insert(change.change_id, change.key.clone());
             }
         }

@@ -1,6 +1,6 @@
 //! Turns the outcome of each delivery of a batch into a status, an attempt count and a pause. Pure functions.
 
-use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome, Receipt, Reference};
+use crate::domain::change::{Failure, FailureKind, Operation, Outcome, Receipt, Reference};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
@@ -70,16 +70,20 @@ pub fn settlements(
                 merged_into: delivery.survivor_id.clone().filter(|_| receipt.is_some()),
                 is_moved: is_moved(delivery, receipt.as_ref()),
                 receipt,
-                sent: sent(&delivery.change),
+                sent: sent(delivery),
             }
         })
         .collect()
 }
 
-/// What a change went out with of the records that it refers to.
-fn sent(change: &Change) -> Vec<Reference> {
-    let all = change.references.iter().chain(&change.survivor);
-    all.filter(|reference| reference.remote_id.is_some()).cloned().collect()
+/// The ids that a change went out with, by what it refers to. The adapter of a merge got the last survivor's; the change
+/// names the first one, who may become another record again.
+fn sent(delivery: &Delivery) -> Vec<Reference> {
+    let Delivery { change, survivor_id, .. } = delivery;
+    let survivor = change.survivor.clone().zip(survivor_id.clone());
+    let survivor = survivor.map(|(survivor, aggregate_id)| Reference { aggregate_id, ..survivor });
+    let all = change.references.iter().cloned().chain(survivor);
+    all.filter(|reference| reference.remote_id.is_some()).collect()
 }
 
 /// Whether another record stands for the aggregate than before. A merge that is confirmed once more may have another
@@ -114,6 +118,19 @@ mod tests {
             link: None,
         };
         Delivery { change, attempts, survivor_id: None, was_merged: false }
+    }
+
+    #[test]
+    fn a_merge_keeps_the_survivor_that_its_change_names_with_the_id_that_went_out() {
+        let mut merge = delivery(Operation::Merge, 0);
+        let last = Reference {
+            name: "survivor".to_owned(),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-3".to_owned(),
+            remote_id: Some("33".to_owned()),
+        };
+        (merge.change.survivor, merge.survivor_id) = (Some(last.clone()), Some("P-2".to_owned()));
+        assert_eq!(sent(&merge), [Reference { aggregate_id: "P-2".to_owned(), ..last }]);
     }
 
     fn applied(remote_id: &str) -> Outcome {
