@@ -76,8 +76,8 @@ pub fn settlements(
         .collect()
 }
 
-/// The ids that a change went out with, by what it refers to. The adapter of a merge got the last survivor's; the change
-/// names the first one, who may become another record again.
+/// The ids that a change went out with, by what it refers to. The adapter of a merge got the last survivor's id. The
+/// change names the first survivor, for whom another record may stand later.
 fn sent(delivery: &Delivery) -> Vec<Reference> {
     let Delivery { change, survivor_id, .. } = delivery;
     let survivor = change.survivor.clone().zip(survivor_id.clone());
