@@ -31,17 +31,20 @@ impl Store {
         let ids: Vec<_> = referring.iter().map(|change| change.change_id).collect();
         let (depends, links) = self.links_of_dependencies(&operation, target, &ids).await?;
         for change in referring {
-            let is_other = |reference: &Reference| match links.record_of(&reference.key()) {
-                Record::Of(_, remote_id) => reference.remote_id.as_ref() != Some(&remote_id),
-                Record::Deleted | Record::Lacking => false,
-            };
             let of_dependencies = |reference: &&Reference| depends.contains(&(change.change_id, reference.key()));
-            let has_other = change.references.iter().filter(of_dependencies).any(is_other);
-            if has_other {
+            if change.references.iter().filter(of_dependencies).any(|sent| is_outdated(&links, sent)) {
                 outdated.insert(change.change_id, change.key.clone());
             }
         }
         Ok(outdated)
+    }
+}
+
+/// Whether another record than the one whose id was sent stands for the aggregate now.
+fn is_outdated(links: &Links, sent: &Reference) -> bool {
+    match links.record_of(&sent.key()) {
+        Record::Of(_, remote_id) => sent.remote_id.as_ref() != Some(&remote_id),
+        Record::Deleted | Record::Lacking => false,
     }
 }
 
@@ -62,11 +65,7 @@ impl StoreTransaction {
         let rows = self.fetch(LinksOfKeys { target, batch: Json::of(&Vec::from_iter(&keys)) }).await?.rows;
         links.put(rows, &self.operation)?;
         self.read_chains(target, &mut links).await?;
-        let is_other = |reference: &Reference| match links.record_of(&reference.key()) {
-            Record::Of(_, remote_id) => reference.remote_id.as_ref() != Some(&remote_id),
-            Record::Deleted | Record::Lacking => false,
-        };
-        let outdated = confirmed.into_iter().filter(|one| one.sent.iter().any(is_other));
+        let outdated = confirmed.into_iter().filter(|one| one.sent.iter().any(|sent| is_outdated(&links, sent)));
         Ok(outdated.map(|one| (one.change_id, one.key.clone())).collect())
     }
 }
