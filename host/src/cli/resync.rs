@@ -22,13 +22,16 @@ pub(super) struct Arguments {
     /// Queue these types only, separated by commas
     #[arg(long, value_name = "TYPE", value_delimiter = ',', conflicts_with_all = ["patient", "aggregate_type"])]
     types: Vec<String>,
-    /// Begin after this patient id, to resume a resync
+    /// Begin after this id, to resume a resync
     #[arg(long, value_name = "ID", conflicts_with_all = ["patient", "aggregate_type"])]
     after: Option<String>,
-    /// Begin before this change, to resume behind the patients
+    /// Resume behind a clinical record of this type, with --after
+    #[arg(long, value_name = "TYPE", requires = "after")]
+    after_type: Option<String>,
+    /// Begin before this change, to resume within the outbox
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["patient", "aggregate_type", "after"])]
     before: Option<i64>,
-    /// Queue this many patients at once
+    /// Queue this many patients or records at once
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     page: u32,
     /// Pause this long between pages, in milliseconds
@@ -42,15 +45,46 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
     let key = arguments.aggregate.key();
+    let begin = Begin::of(arguments)?;
     let types = chosen_types(config, target, key.as_ref(), &arguments.types)?;
     let store = wiring::migrated_store(config).await?;
     wiring::know_target(&store, target).await?;
     match key {
         Some(key) => resync_one(&store, target, key).await?,
-        None => resync_types(&store, target, types.clone(), arguments).await?,
+        None => resync_types(&store, target, types.clone(), begin, arguments).await?,
     }
     warn_of_missing_routes(&store, target, &types).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a resync begins: patients come first, then clinical records, then what only the outbox holds.
+enum Begin {
+    /// Among the patients, after this id.
+    Patients(Option<String>),
+    /// Among the clinical records, after this one.
+    Records(AggregateKey),
+    /// In the outbox, before this change.
+    Outbox(ChangeId),
+}
+
+impl Begin {
+    fn of(arguments: &Arguments) -> Result<Self, CliError> {
+        let Arguments { after, after_type, before, .. } = arguments;
+        match (before, after_type, after.clone()) {
+            (Some(before), _, _) => Ok(Self::Outbox(ChangeId::new(*before))),
+            (None, Some(kind), Some(aggregate_id)) if TYPES.contains(&kind.as_str()) => {
+                Ok(Self::Records(AggregateKey { aggregate_type: kind.clone(), aggregate_id }))
+            }
+            (None, Some(kind), after) if *kind != AggregateKey::patient("").aggregate_type => {
+                Err(CliError::Usage(format!(
+                    "cannot resume after {kind} `{}`: only patients and clinical records go by their ids; fix: resume with \
+                     --before and the number of the change that was printed last",
+                    after.unwrap_or_default()
+                )))
+            }
+            (None, _, after) => Ok(Self::Patients(after)),
+        }
+    }
 }
 
 /// The types to queue. A type that is delivered in order is refused if named, and otherwise left out: its newest change
@@ -89,19 +123,24 @@ async fn resync_types(
     store: &Store,
     target: &TargetConfig,
     types: Vec<String>,
+    begin: Begin,
     arguments: &Arguments,
 ) -> Result<(), CliError> {
     let has_patients = types.contains(&AggregateKey::patient("").aggregate_type);
-    if has_patients && arguments.before.is_none() {
-        let total = resync_patients(store, target, arguments).await?;
+    let has_records = types.iter().any(|kind| TYPES.contains(&kind.as_str()));
+    let (patients_after, records_after, before) = match begin {
+        Begin::Patients(after) => (Some(after), Some(None), None),
+        Begin::Records(after) => (None, Some(Some(after)), None),
+        Begin::Outbox(before) => (None, None, Some(before)),
+    };
+    if let Some(after) = patients_after.filter(|_| has_patients) {
+        let total = resync_patients(store, target, after, arguments).await?;
         output::line(&format!("{total} patients queued for {} sync", target.name));
     }
-    let has_records = types.iter().any(|kind| TYPES.contains(&kind.as_str()));
-    if has_records && arguments.before.is_none() {
-        let total = resync_records(store, target, &types, arguments).await?;
+    if let Some(after) = records_after.filter(|_| has_records) {
+        let total = resync_records(store, target, &types, after, arguments).await?;
         output::line(&format!("{total} clinical records queued for {} sync", target.name));
     }
-    let before = arguments.before.map(ChangeId::new);
     let mut walk = Resend::new(target.name.clone(), ResendScope::Types(types), before);
     let mut shown = 0;
     while let Some(reached) = store.resend_step(&mut walk).await? {
@@ -120,8 +159,12 @@ async fn resync_types(
     Ok(())
 }
 
-async fn resync_patients(store: &Store, target: &TargetConfig, arguments: &Arguments) -> Result<usize, CliError> {
-    let mut after = arguments.after.clone();
+async fn resync_patients(
+    store: &Store,
+    target: &TargetConfig,
+    mut after: Option<String>,
+    arguments: &Arguments,
+) -> Result<usize, CliError> {
     let mut total = 0;
     while let Some((last, count)) = store.resync_page(&target.name, after.as_deref(), arguments.page).await? {
         total += count;
@@ -136,9 +179,9 @@ async fn resync_records(
     store: &Store,
     target: &TargetConfig,
     types: &[String],
+    mut after: Option<AggregateKey>,
     arguments: &Arguments,
 ) -> Result<usize, CliError> {
-    let mut after = None;
     let mut total = 0;
     while let Some((last, count)) =
         store.resync_records_page(&target.name, types, after.as_ref(), arguments.page).await?

@@ -60,7 +60,7 @@ pub(super) fn describe(target: &str, one: &WaitingDelivery) -> String {
     format!("change {} of {} [{target}] waits for {}", one.change_id, name(&one.key), lacks.join(" and for "))
 }
 
-fn describe_lacking(Lacking { key, reason }: &Lacking) -> String {
+fn describe_lacking(Lacking { key, reason, was_deleted }: &Lacking) -> String {
     let why = match reason {
         LackingReason::NotWritten => "not written yet".to_owned(),
         LackingReason::Delivery(Status::Pending | Status::Processing) => "not delivered yet".to_owned(),
@@ -74,7 +74,8 @@ fn describe_lacking(Lacking { key, reason }: &Lacking) -> String {
             format!("in a circle: it waits for {}", way.join(", which waits for "))
         }
     };
-    format!("{} ({why})", name(key))
+    let again = if *was_deleted { "deleted at the target and written again: " } else { "" };
+    format!("{} ({again}{why})", name(key))
 }
 
 fn name(key: &AggregateKey) -> String {
@@ -94,7 +95,7 @@ pub(super) fn as_json(target: &str, one: &WaitingDelivery) -> Value {
     })
 }
 
-fn lacking_json(Lacking { key, reason }: &Lacking) -> Value {
+fn lacking_json(Lacking { key, reason, was_deleted }: &Lacking) -> Value {
     let (word, circle) = match reason {
         LackingReason::NotWritten => ("not_written", None),
         LackingReason::Delivery(status) => (status.as_str(), None),
@@ -106,6 +107,7 @@ fn lacking_json(Lacking { key, reason }: &Lacking) -> Value {
         "aggregate_id": key.aggregate_id,
         "reason": word,
         "circle": circle,
+        "was_deleted": was_deleted,
     })
 }
 
@@ -117,15 +119,17 @@ mod tests {
     fn a_waiting_delivery_is_described_with_every_missing_dependency() {
         let key = |kind: &str, id: &str| AggregateKey { aggregate_type: kind.to_owned(), aggregate_id: id.to_owned() };
         let circle = vec![key("condition", "C-1"), key("condition", "C-2")];
+        let lacking = |kind: &str, id: &str, reason| Lacking { key: key(kind, id), reason, was_deleted: false };
         let lacks = vec![
-            Lacking { key: key("patient", "P-1"), reason: LackingReason::Delivery(Status::Failed) },
-            Lacking { key: key("condition", "C-1"), reason: LackingReason::Circle(circle) },
+            lacking("patient", "P-1", LackingReason::Delivery(Status::Failed)),
+            Lacking { was_deleted: true, ..lacking("encounter", "E-1", LackingReason::Delivery(Status::Pending)) },
+            lacking("condition", "C-1", LackingReason::Circle(circle)),
         ];
         let one = WaitingDelivery { change_id: ChangeId::new(7), key: key("observation", "O-1"), age_ms: 5_000, lacks };
         assert_eq!(
             describe("openemr", &one),
             "change 7 of observation O-1 [openemr] waits for patient P-1 (failed: see `host failed list`) and for \
-             condition C-1 (in a circle: it waits for condition C-2, which waits for condition C-1)"
+             encounter E-1 (deleted at the target and written again: not delivered yet) and for condition C-1 (in a circle: it waits for condition C-2, which waits for condition C-1)"
         );
     }
 }

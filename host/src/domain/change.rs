@@ -79,6 +79,18 @@ pub struct Change {
     pub link: Option<Link>,
 }
 
+impl Change {
+    /// The ids with which it goes out, by what it refers to. The adapter of a merge gets the last survivor's id;
+    /// `survivor_id` is the survivor that the application named, for whom another record may stand later.
+    #[must_use]
+    pub fn sent(&self, survivor_id: Option<&str>) -> Vec<Reference> {
+        let named = |(survivor, id): (&Reference, &str)| Reference { aggregate_id: id.to_owned(), ..survivor.clone() };
+        let survivor = self.survivor.as_ref().zip(survivor_id).map(named);
+        let all = self.references.iter().cloned().chain(survivor);
+        all.filter(|reference| reference.remote_id.is_some()).collect()
+    }
+}
+
 /// The payload is a patient's data, so it is not printed.
 impl std::fmt::Debug for Change {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,7 +2,8 @@
 //! there is no row.
 //!
 //! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted or
-//! merged, nor to the encounter of another patient. Read next: `domain/clinical.rs` for what makes a record valid.
+//! merged, nor to the encounter of another patient. What it refers to is locked before that is looked at, patients
+//! first, so that none is deleted or merged before the record is committed. Read next: `domain/clinical.rs` for what makes a record valid.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -151,14 +152,20 @@ impl ClinicalService {
     }
 }
 
-/// What writing each of these records would do.
+/// What writing each of these records would do. `for_update` keeps what they refer to as it is until the transaction
+/// ends.
 async fn examine(
     transaction: &mut StoreTransaction,
     records: &[ClinicalRecord],
     for_update: bool,
 ) -> Result<Vec<RecordChange>, ServiceError> {
-    let encounters = records.iter().flat_map(ClinicalRecord::encounters).map(|encounter| &encounter.aggregate_id);
-    let ids = records.iter().map(|record| &record.key().aggregate_id).chain(encounters).map(String::as_str);
+    let references = records.iter().flat_map(ClinicalRecord::references);
+    let (patients, others): (Vec<_>, Vec<_>) = references.partition(|reference| reference.key().is_patient());
+    if for_update && !patients.is_empty() {
+        transaction.hold_patients(patients.iter().map(|reference| reference.aggregate_id.as_str())).await?;
+    }
+    let others = others.into_iter().map(|reference| &reference.aggregate_id);
+    let ids = records.iter().map(|record| &record.key().aggregate_id).chain(others).map(String::as_str);
     let known = transaction.records_by_id(ids, for_update).await?;
     let changes: Vec<_> = records.iter().map(|record| change(record, &known)).collect();
     let written: Vec<_> =

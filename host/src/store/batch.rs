@@ -75,7 +75,7 @@ impl Store {
         refused.extend(missing.into_iter().map(readable::gone));
         deliveries.sort_by_key(|delivery| delivery.change.change_id);
         let Unresolved { waiting, refused: merges } =
-            self.resolve_references(&operation, claimed.lease.target.as_str(), &mut deliveries).await?;
+            self.resolve_references(&operation, &claimed.lease, &mut deliveries).await?;
         let left_out: BTreeSet<_> = merges.iter().map(|merge| merge.change_id).chain(waiting.iter().copied()).collect();
         deliveries.retain(|delivery| !left_out.contains(&delivery.change.change_id));
         refused.extend(merges);

@@ -109,6 +109,9 @@ impl Store {
     ) -> Result<Resolved, StoreError> {
         rerun("resolve conflict", || async {
             let mut transaction = self.begin(&format!("resolve a conflict at target `{}`", key.target)).await?;
+            if *resolution != Resolution::Remote {
+                transaction.lock_moves().await?;
+            }
             let holds = transaction.holds(key).await?;
             let decided = match resolution {
                 Resolution::Local => {
@@ -171,7 +174,7 @@ impl StoreTransaction {
     }
 
     /// Deletes links to records that no longer exist at the target, so that the next delivery of each creates one.
-    /// Changes that refer to them are sent again.
+    /// Changes that refer to them are sent again. The transaction holds the lock of moves since its beginning.
     pub(super) async fn forget_gone(&mut self, target: &TargetName, gone: &[&AggregateKey]) -> Result<(), StoreError> {
         for aggregate in gone.iter().copied() {
             self.forget_link(ConflictKey { target, aggregate }).await?;

@@ -7,11 +7,15 @@
 //! that dies in between leaves a delivery waiting for nothing, and [`Store::wake_ready`] finds it.
 //!
 //! Without references nothing of this runs: no statement of the drain knows this table. A delivery must never reach its
-//! adapter before its references are linked; `batch.rs` checks that once more when the batch is read.
+//! adapter before its references are linked; `batch.rs` checks that once more when the batch is read, and makes a
+//! delivery wait again. What it lacks then may have a link: something that was deleted and is made again, or a merge
+//! that may be undone. So whoever wakes by looking at links looks at that too (`lacking.rs`), and no delivery is woken
+//! in vain for ever.
 //!
 //! When another record stands for an aggregate than before (a relink, a merge, its undoing), what refers to it is sent
-//! again: in the transaction that settles the change, and once more after it ([`Store::resend_after_settling`]), since
-//! a dependent may have been in flight.
+//! again, in the transaction that moves the record. A dependent that was in flight meanwhile is sent again by its own
+//! settlement (`outdated.rs`). Both look once more after their commits ([`Store::resend_after_settling`]): in a cluster
+//! that is written to through several nodes, the lock that keeps them apart holds on its own node only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,15 +132,15 @@ impl Store {
         let operation = format!("look for waiting deliveries of target `{target}`");
         let rows = self.fetch_alone(&operation, NextWaiting { target, after: cursor.after_id }).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
-        let mut ready = Vec::new();
+        let mut linked = BTreeMap::new();
         let mut last = cursor.after_id;
         cursor.some_wait |= !rows.is_empty();
         for row in rows {
             let mut reader = RowReader::new(&operation, row);
-            let (id, missing) = (reader.change_id()?, reader.integer()?);
+            let (id, key, missing) = (reader.change_id()?, reader.aggregate_key()?, reader.integer()?);
             last = id.get();
             if missing == 0 {
-                ready.push(id);
+                linked.insert(id, key);
             }
         }
         if cursor.some_wait {
@@ -150,6 +154,7 @@ impl Store {
             }
             *cursor = WaitingCursor::default();
         }
+        let ready = self.lacking_nothing(target, &linked).await?;
         self.wake_waiting(target, &ready).await
     }
 
@@ -169,8 +174,9 @@ impl Store {
     }
 
     /// After a settlement: sends again what refers to the aggregates for which another record stands now, and what of
-    /// this batch itself went out with an id for which another record stands by now. Of two settlements next to each
-    /// other the one that looks later sees both. Returns the number of deliveries that were queued.
+    /// this batch itself went out with an id for which another record stands by now. The settlement has done the same;
+    /// two of them on different nodes of a cluster do not see each other. Returns the number of deliveries that were
+    /// queued.
     ///
     /// # Errors
     /// When the store cannot be reached. What the settlement itself sent again stays queued.
@@ -309,6 +315,19 @@ impl StoreTransaction {
     /// Forgets dependencies on types that a target no longer takes, so that nothing waits for them.
     pub(super) async fn forget_dependencies(&mut self, target: &str, types: &[String]) -> Result<(), StoreError> {
         self.run(ForgetDependencies { target, types }).await.map(drop)
+    }
+
+    /// Which of these aggregates have a change on its way to the target.
+    pub(super) async fn open_among(
+        &mut self,
+        target: &str,
+        keys: &BTreeSet<AggregateKey>,
+    ) -> Result<BTreeSet<AggregateKey>, StoreError> {
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = self.fetch(OpenAmong { target, batch: Json::of(&Vec::from_iter(keys)) }).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(&self.operation, row).aggregate_key()).collect()
     }
 
     /// As [`Self::hold_dependents`], of deliveries that were queued for one target without the router.

@@ -1,22 +1,23 @@
 //! Which settled changes went out with the id of a record that is no longer the one: what they refer to was merged, or
-//! became another record, while they were in flight.
+//! became another record, while they were in flight. They are sent again.
 //!
-//! They are sent again. The settlement itself looks, in its transaction, so that a host that dies right after it leaves
-//! nothing behind; and whoever has committed looks once more (`dependencies.rs`), since two settlements next to each
-//! other do not see each other.
+//! Whoever moves a record (a merge, its undoing, a relink) sends what refers to it again, and a settlement sends again
+//! what of its own went out with an older id; both in their own transaction. Next to each other they would not see each
+//! other. So a move holds a lock alone, settlements of what refers to something hold it together, and whichever gets it
+//! later sees what the other has committed: a host that dies after its commit leaves nothing behind. The lock comes
+//! before any row that the other may need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::{Links, Record, refers};
-use super::sql::{Json, LinksOfKeys};
+use super::sql::{Json, LinksOfKeys, LockMoves, ShareMoves};
 use super::{Store, StoreError, StoreTransaction};
 use crate::domain::change::{Change, Reference};
 use crate::domain::delivery::Settlement;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
 impl Store {
-    /// Which of these settled changes went out with an id that another record stands for by now, since what they refer
-    /// to was merged or became another record meanwhile. Of merges see [`StoreTransaction::outdated_among`].
+    /// As [`StoreTransaction::outdated_among`], after the commit, of everything but merges.
     pub(super) async fn outdated(
         &self,
         target: &str,
@@ -40,23 +41,51 @@ impl Store {
     }
 }
 
-/// Whether another record than the one whose id was sent stands for the aggregate now.
+/// Whether another record than the one whose id was sent stands for the aggregate now, or none: its link was forgotten,
+/// and the change waits until it has a new one.
 fn is_outdated(links: &Links, sent: &Reference) -> bool {
     match links.record_of(&sent.key()) {
         Record::Of(_, remote_id) => sent.remote_id.as_ref() != Some(&remote_id),
-        Record::Deleted | Record::Lacking => false,
+        Record::Lacking => true,
+        Record::Deleted => false,
     }
 }
 
+/// Whether this settlement moves a record.
+fn moves(settlement: &Settlement) -> bool {
+    settlement.is_moved || settlement.merged_into.is_some()
+}
+
+/// Whether it confirms something that went out with the id of another record.
+fn went_out_with_ids(settlement: &&Settlement) -> bool {
+    settlement.receipt.is_some() && !settlement.sent.is_empty()
+}
+
 impl StoreTransaction {
-    /// As [`Store::outdated`], of settlements that were just written, by what their changes went out with. Without
+    /// Keeps this settlement and moves of records from missing each other. Without references it runs no statement.
+    pub(super) async fn meet_moves(&mut self, settlements: &[Settlement]) -> Result<(), StoreError> {
+        if settlements.iter().any(moves) {
+            return self.lock_moves().await;
+        }
+        if settlements.iter().any(|one| went_out_with_ids(&one)) {
+            self.fetch(ShareMoves {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets this transaction alone move records until it ends. Call it before anything is locked or written.
+    pub(super) async fn lock_moves(&mut self) -> Result<(), StoreError> {
+        self.fetch(LockMoves {}).await.map(drop)
+    }
+
+    /// Which of these settled changes went out with an id that no longer stands for what they refer to. Without
     /// references it runs no statement.
     pub(super) async fn outdated_among(
         &mut self,
         target: &str,
         settlements: &[Settlement],
     ) -> Result<BTreeMap<ChangeId, AggregateKey>, StoreError> {
-        let confirmed: Vec<_> = settlements.iter().filter(|one| one.receipt.is_some()).collect();
+        let confirmed: Vec<_> = settlements.iter().filter(went_out_with_ids).collect();
         let keys: BTreeSet<_> = confirmed.iter().flat_map(|one| &one.sent).map(Reference::key).collect();
         if keys.is_empty() {
             return Ok(BTreeMap::new());

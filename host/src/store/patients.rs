@@ -4,13 +4,15 @@
 //! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use super::bulk::rows_in_blocks;
 use super::outbox::NewChange;
-use super::sql::{DeletePatient, Json, ListPatients, LockPatientsById, PatientsById, PutPatientBlock, PutPatients};
+use super::sql::{
+    DeletePatient, HoldPatients, Json, ListPatients, LockPatientsById, PatientsById, PutPatientBlock, PutPatients,
+};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::Value;
 use crate::domain::patient::{Patient, PatientDraft};
@@ -26,6 +28,12 @@ pub struct StoredPatient {
 #[derive(Serialize)]
 struct Id<'a> {
     patient_id: &'a str,
+}
+
+/// Each id once, in order, so that two transactions lock in the same order.
+fn batch_of_ids<'a>(patient_ids: impl IntoIterator<Item = &'a str>) -> Json {
+    let ids: BTreeSet<_> = patient_ids.into_iter().collect();
+    Json::of(&ids.into_iter().map(|patient_id| Id { patient_id }).collect::<Vec<_>>())
 }
 
 impl Store {
@@ -61,9 +69,7 @@ impl StoreTransaction {
         patient_ids: &[&str],
         for_update: bool,
     ) -> Result<HashMap<String, StoredPatient>, StoreError> {
-        let mut ids: Vec<_> = patient_ids.iter().map(|patient_id| Id { patient_id }).collect();
-        ids.sort_by_key(|id| id.patient_id);
-        let batch = Json::of(&ids);
+        let batch = batch_of_ids(patient_ids.iter().copied());
         let rows = if for_update {
             self.fetch(LockPatientsById { batch }).await?
         } else {
@@ -73,6 +79,18 @@ impl StoreTransaction {
             .into_iter()
             .map(|row| stored(row).map(|patient| (patient.patient.patient_id.as_str().to_owned(), patient)))
             .collect()
+    }
+
+    /// Keeps others from deleting or merging those of these patients that are there until this transaction ends. Call it
+    /// before any record is locked: a merge locks its patients first too.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn hold_patients<'a>(
+        &mut self,
+        patient_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), StoreError> {
+        self.fetch(HoldPatients { batch: batch_of_ids(patient_ids) }).await.map(drop)
     }
 
     /// Inserts or updates patients; the ids of targets stay.

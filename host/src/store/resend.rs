@@ -312,6 +312,9 @@ impl Store {
         let mut routes = self.routes().await?.list;
         routes.retain(|route| route.target == *target);
         let mut transaction = self.begin(&format!("send states to target `{target}` again")).await?;
+        if !gone.is_empty() {
+            transaction.lock_moves().await?;
+        }
         let ids: Vec<_> = newest.keys().copied().collect();
         let candidates = transaction.resend_candidates(target.as_str(), &ids).await?;
         let mut decided = BTreeMap::<Decision, Vec<ChangeId>>::new();

@@ -2,22 +2,18 @@
 //!
 //! That is the aggregate's own record, unless the target has confirmed a merge of it (`sync_link.merged_into`): then it
 //! is the survivor's, who may be merged on. A survivor that leads back to the merged aggregate closes a circle, in
-//! which no record stands for anything. Such a merge is refused before its call, and once more when it is settled,
-//! under a lock, since two merges may be in flight at the same time. `dependencies.rs` decides who waits; this file
-//! only reads, but for that lock. Read next: `batch.rs`, which calls it.
+//! which no record stands for anything: see `circles.rs`. `dependencies.rs` decides who waits; this file only reads.
+//! Read next: `batch.rs`, which calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::readable::Refused;
-use super::sql::{Json, LinksOfKeys, LockMerges, ReadReferences};
-use super::{RowReader, Store, StoreError, StoreTransaction};
+use super::sql::{Json, LinksOfKeys, ReadReferences};
+use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
-use crate::domain::change::{Change, Failure, FailureKind, Operation, Reference};
-use crate::domain::delivery::{Delivery, Event, Settlement, Status, next_status};
+use crate::domain::change::{Change, Operation, Reference};
+use crate::domain::delivery::Delivery;
 use crate::domain::ids::{AggregateKey, ChangeId};
-
-/// How long a merge waits that closed a circle with another which was settled meanwhile.
-const CIRCLE_PAUSE_MS: u64 = 1_000;
 
 /// What a target has confirmed of an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +27,9 @@ struct Linked {
 /// Links of a target, as far as they were read; `None` where it has none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links(BTreeMap<AggregateKey, Option<Linked>>);
+
+/// What changes depend on, each with its change.
+pub(super) type Depends = BTreeSet<(ChangeId, AggregateKey)>;
 
 /// What stands for an aggregate at a target.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,12 +51,12 @@ pub(super) struct Unresolved {
     pub(super) refused: Vec<Refused>,
 }
 
-fn of_same_type(key: &AggregateKey, aggregate_id: &str) -> AggregateKey {
+pub(super) fn of_same_type(key: &AggregateKey, aggregate_id: &str) -> AggregateKey {
     AggregateKey { aggregate_type: key.aggregate_type.clone(), aggregate_id: aggregate_id.to_owned() }
 }
 
 impl Links {
-    fn survivor(&self, key: &AggregateKey) -> Option<AggregateKey> {
+    pub(super) fn survivor(&self, key: &AggregateKey) -> Option<AggregateKey> {
         let linked = self.0.get(key)?.as_ref()?;
         linked.merged_into.as_deref().map(|id| of_same_type(key, id))
     }
@@ -68,7 +67,7 @@ impl Links {
     }
 
     /// The aggregate and those that it was merged into, one after the other, each once.
-    fn chain(&self, start: &AggregateKey) -> Vec<AggregateKey> {
+    pub(super) fn chain(&self, start: &AggregateKey) -> Vec<AggregateKey> {
         let mut chain = vec![start.clone()];
         while let Some(next) = chain.last().and_then(|last| self.survivor(last)).filter(|next| !chain.contains(next)) {
             chain.push(next);
@@ -86,12 +85,12 @@ impl Links {
         }
     }
 
-    fn merge(&mut self, key: &AggregateKey, survivor_id: &str) {
+    pub(super) fn merge(&mut self, key: &AggregateKey, survivor_id: &str) {
         let linked = Linked { remote_id: String::new(), merged_into: Some(survivor_id.to_owned()) };
         self.0.insert(key.clone(), Some(linked));
     }
 
-    fn undo_merge(&mut self, key: &AggregateKey) {
+    pub(super) fn undo_merge(&mut self, key: &AggregateKey) {
         if let Some(Some(linked)) = self.0.get_mut(key) {
             linked.merged_into = None;
         }
@@ -104,6 +103,23 @@ impl Links {
             self.0.insert(key, linked(&mut reader)?);
         }
         Ok(())
+    }
+
+    /// The aggregates of these links.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &AggregateKey> {
+        self.0.keys()
+    }
+
+    /// Reads rows of `read_references`. Returns what each change depends on.
+    fn put_references(&mut self, rows: Vec<Vec<Value>>, operation: &str) -> Result<Depends, StoreError> {
+        let mut depends = Depends::new();
+        for row in rows {
+            let mut reader = RowReader::new(operation, row);
+            let (id, key) = (reader.change_id()?, reader.aggregate_key()?);
+            self.0.insert(key.clone(), linked(&mut reader)?);
+            depends.insert((id, key));
+        }
+        Ok(depends)
     }
 }
 
@@ -119,9 +135,10 @@ impl Store {
     pub(super) async fn resolve_references(
         &self,
         operation: &str,
-        target: &str,
+        lease: &Lease,
         deliveries: &mut [Delivery],
     ) -> Result<Unresolved, StoreError> {
+        let target = lease.target.as_str();
         let mut unresolved = Unresolved::default();
         let ids: Vec<_> =
             deliveries.iter().map(|one| &one.change).filter(|one| refers(one)).map(|one| one.change_id).collect();
@@ -148,71 +165,37 @@ impl Store {
         }
         unresolved.waiting.extend(self.expecting(operation, target, &gone).await?);
         if deliveries.iter().any(|delivery| delivery.change.survivor.is_some()) {
-            self.resolve_survivors(operation, target, deliveries, links, &mut unresolved).await?;
+            self.resolve_survivors(operation, lease, deliveries, &links, &mut unresolved).await?;
         }
         Ok(unresolved)
     }
 
-    /// Gives each merge the record that stands for its survivor, after the changes before it.
-    async fn resolve_survivors(
-        &self,
-        operation: &str,
-        target: &str,
-        deliveries: &mut [Delivery],
-        mut links: Links,
-        unresolved: &mut Unresolved,
-    ) -> Result<(), StoreError> {
-        for delivery in deliveries.iter().filter(|delivery| delivery.survivor_id.is_none()) {
-            links.undo_merge(&delivery.change.key);
-        }
-        for delivery in deliveries {
-            let Delivery { change, survivor_id: Some(survivor_id), .. } = delivery else { continue };
-            let survivor = of_same_type(&change.key, survivor_id);
-            let chain = links.chain(&survivor);
-            if chain.contains(&change.key) {
-                // What is on its way may undo one of these merges.
-                let others = chain.iter().filter(|key| **key != change.key).collect();
-                if self.open_among(operation, target, &others).await?.is_empty() {
-                    unresolved.refused.push(circle(change, &chain));
-                } else {
-                    unresolved.waiting.insert(change.change_id);
-                }
-                continue;
-            }
-            match links.record_of(&survivor) {
-                Record::Lacking => drop(unresolved.waiting.insert(change.change_id)),
-                Record::Deleted if !self.open_among(operation, target, &chain.iter().collect()).await?.is_empty() => {
-                    unresolved.waiting.insert(change.change_id);
-                }
-                Record::Deleted => unresolved.refused.push(deleted(change, &survivor)),
-                Record::Of(key, remote_id) => {
-                    if let Some(reference) = &mut change.survivor {
-                        reference.aggregate_id = key.aggregate_id;
-                        reference.remote_id = Some(remote_id);
-                    }
-                    links.merge(&change.key, survivor_id);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What these changes depend on, each with its change, and the links of all of it.
+    /// What these changes depend on, and the links of all of it.
     pub(super) async fn links_of_dependencies(
         &self,
         operation: &str,
         target: &str,
         ids: &[ChangeId],
-    ) -> Result<(BTreeSet<(ChangeId, AggregateKey)>, Links), StoreError> {
-        let (mut depends, mut links) = (BTreeSet::new(), Links::default());
-        for row in self.fetch_alone(operation, ReadReferences { target, ids }).await?.rows {
-            let mut reader = RowReader::new(operation, row);
-            let (id, key) = (reader.change_id()?, reader.aggregate_key()?);
-            links.0.insert(key.clone(), linked(&mut reader)?);
-            depends.insert((id, key));
-        }
+    ) -> Result<(Depends, Links), StoreError> {
+        let mut links = Links::default();
+        let rows = self.fetch_alone(operation, ReadReferences { target, ids }).await?.rows;
+        let depends = links.put_references(rows, operation)?;
         self.read_survivors(operation, target, &mut links).await?;
         Ok((depends, links))
+    }
+
+    /// The links of these aggregates, and of all that they were merged into.
+    pub(super) async fn links_of(
+        &self,
+        operation: &str,
+        target: &str,
+        keys: &BTreeSet<AggregateKey>,
+    ) -> Result<Links, StoreError> {
+        let mut links = Links::default();
+        let batch = Json::of(&Vec::from_iter(keys));
+        links.put(self.fetch_alone(operation, LinksOfKeys { target, batch }).await?.rows, operation)?;
+        self.read_survivors(operation, target, &mut links).await?;
+        Ok(links)
     }
 
     /// Reads what the aggregates of these links were merged into, a statement for each step of the longest chain.
@@ -231,15 +214,12 @@ impl Store {
 
     /// Gives each reference of a change the target's id, whether it is routed or not. For dry runs.
     pub(super) async fn show_references(&self, target: &str, change: &mut Change) -> Result<(), StoreError> {
-        let keys: Vec<_> = change.references.iter().chain(&change.survivor).map(Reference::key).collect();
+        let keys: BTreeSet<_> = change.references.iter().chain(&change.survivor).map(Reference::key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let operation = format!("read links at target `{target}`");
-        let mut links = Links::default();
-        let rows = self.fetch_alone(&operation, LinksOfKeys { target, batch: Json::of(&keys) }).await?.rows;
-        links.put(rows, &operation)?;
-        self.read_survivors(&operation, target, &mut links).await?;
+        let links = self.links_of(&operation, target, &keys).await?;
         for reference in &mut change.references {
             reference.remote_id = match links.record_of(&reference.key()) {
                 Record::Of(_, remote_id) => Some(remote_id),
@@ -256,38 +236,17 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// The settlements as they may be written: a confirmed merge that would close a circle with one that was settled
-    /// while it was in flight is delivered later instead, and then judged anew. Without merges it runs no statement.
-    pub(super) async fn without_circles(
+    /// What these changes depend on, and the links of all of it.
+    pub(super) async fn links_of_dependencies(
         &mut self,
         target: &str,
-        settlements: &[Settlement],
-    ) -> Result<Option<Vec<Settlement>>, StoreError> {
-        if settlements.iter().all(|one| one.merged_into.is_none()) {
-            return Ok(None);
-        }
-        self.run(LockMerges { target }).await?;
+        ids: &[ChangeId],
+    ) -> Result<(Depends, Links), StoreError> {
         let mut links = Links::default();
-        let mut written = settlements.to_vec();
-        for settlement in &written {
-            if let Some(id) = &settlement.merged_into {
-                links.merge(&settlement.key, id);
-            }
-        }
-        let merged: BTreeSet<_> = links.0.keys().cloned().collect();
+        let rows = self.fetch(ReadReferences { target, ids }).await?.rows;
+        let depends = links.put_references(rows, &self.operation)?;
         self.read_chains(target, &mut links).await?;
-        for settlement in written.iter().filter(|one| one.receipt.is_some() && one.merged_into.is_none()) {
-            links.undo_merge(&settlement.key);
-        }
-        for settlement in written.iter_mut().filter(|one| merged.contains(&one.key)) {
-            let chain = links.chain(&settlement.key);
-            let closes = chain.last().and_then(|last| links.survivor(last)).is_some();
-            if closes {
-                links.undo_merge(&settlement.key);
-                postpone(settlement);
-            }
-        }
-        Ok(Some(written))
+        Ok((depends, links))
     }
 
     pub(super) async fn read_chains(&mut self, target: &str, links: &mut Links) -> Result<(), StoreError> {
@@ -305,50 +264,6 @@ impl StoreTransaction {
 
 pub(super) fn refers(change: &Change) -> bool {
     !change.references.is_empty() || change.operation == Operation::Merge
-}
-
-/// # Panics
-/// Never: a leased delivery may be deferred.
-fn postpone(settlement: &mut Settlement) {
-    settlement.status = next_status(Status::Processing, Event::Defer).expect("invariant: a leased delivery may wait");
-    settlement.pause_ms = CIRCLE_PAUSE_MS;
-    let message = "merged in a circle with another merge that was delivered at the same time";
-    settlement.failure = Some(Failure::new(FailureKind::Delayed, message));
-    (settlement.receipt, settlement.merged_into, settlement.is_moved) = (None, None, false);
-}
-
-fn refusal(change: &Change, message: &str) -> Refused {
-    let message = format!("outbox row {}: {message}", change.change_id);
-    Refused {
-        change_id: change.change_id,
-        key: change.key.clone(),
-        failure: Failure::new(FailureKind::Invalid, message),
-    }
-}
-
-fn named(key: &AggregateKey) -> String {
-    format!("{} {}", key.aggregate_type, key.aggregate_id)
-}
-
-fn circle(change: &Change, chain: &[AggregateKey]) -> Refused {
-    let way: Vec<_> = chain.iter().take_while(|key| **key != change.key).map(named).collect();
-    let (survivor, own) = (way.first().cloned().unwrap_or_default(), named(&change.key));
-    let message = format!(
-        "{own} cannot be merged into {survivor}: the target has merged {} into {own}; fix: undo that merge by an \
-         update of {}, then write this one again",
-        way.join(" into "),
-        way.last().cloned().unwrap_or_default()
-    );
-    refusal(change, &message)
-}
-
-fn deleted(change: &Change, survivor: &AggregateKey) -> Refused {
-    let (own, survivor) = (named(&change.key), named(survivor));
-    let message = format!(
-        "{own} cannot be merged into {survivor}: that was deleted at the target; fix: merge it into another, or undo \
-         the merge by an update of {own}"
-    );
-    refusal(change, &message)
 }
 
 #[cfg(test)]

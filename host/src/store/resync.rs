@@ -110,6 +110,9 @@ impl Store {
         routes.retain(|route| route.target == *target);
         rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue clinical records for target `{target}`")).await?;
+            if !gone.is_empty() {
+                transaction.lock_moves().await?;
+            }
             // Read again under a lock, as patients are.
             let current = transaction.records_by_id(keys.iter().map(|key| key.aggregate_id.as_str()), true).await?;
             let records: Vec<_> = keys.iter().filter_map(|key| current.get(key)).collect();
@@ -152,6 +155,9 @@ impl Store {
         routes.retain(|route| route.target == *target);
         rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
+            if !gone.is_empty() {
+                transaction.lock_moves().await?;
+            }
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
             // Read again under a lock, so that a change that is made meanwhile gets a later id and wins.
             let current = transaction.patients_by_id(&names, true).await?;

@@ -176,6 +176,7 @@ impl StoreTransaction {
         settlements: &[Settlement],
         id_column: Option<IdColumn>,
     ) -> Result<(), StoreError> {
+        self.meet_moves(settlements).await?;
         let judged = self.without_circles(lease.target.as_str(), settlements).await?;
         let settlements = judged.as_deref().unwrap_or(settlements);
         self.write_deliveries(lease, settlements).await?;

@@ -1,9 +1,10 @@
-//! Lists the deliveries that wait for a dependency, and the state of that dependency. It only reads; `dependencies.rs`
-//! decides which deliveries wait.
+//! Lists the deliveries that wait for a dependency, and the state of that dependency. It only reads: `dependencies.rs`
+//! decides which deliveries wait, `lacking.rs` for what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::{CountWaiting, Json, ListWaiting, NewestOfKeys, ReadReferences};
+use super::lacking::Lack;
+use super::sql::{CountWaiting, Json, ListWaiting, NewestOfKeys};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
@@ -27,6 +28,8 @@ pub struct WaitingDelivery {
 pub struct Lacking {
     pub key: AggregateKey,
     pub reason: LackingReason,
+    /// Whether the target had it and it was deleted there, so that the delivery waits for it to be made again.
+    pub was_deleted: bool,
 }
 
 /// Why a target does not have an aggregate.
@@ -61,22 +64,31 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<WaitingDelivery>, StoreError> {
         let mut transaction = self.begin_read(&format!("read what waits at target `{target}`")).await?;
-        let mut waiting = transaction.list_waiting(target, after, limit).await?;
-        let known = transaction.known(target, &waiting).await?;
+        let listed = transaction.list_waiting(target, after, limit).await?;
+        let keys = listed.iter().map(|one| (one.change_id, one.key.clone())).collect();
+        let mut lacks = transaction.lacks(target, &keys).await?;
+        let lacking: BTreeSet<_> = lacks.values().flatten().map(|lack| lack.key.clone()).collect();
+        let known = transaction.known(target, &lacking).await?;
+        let open = transaction.open_among(target, &lacking).await?;
         transaction.rollback().await?;
-        for lacking in waiting.iter_mut().flat_map(|delivery| &mut delivery.lacks) {
-            lacking.reason = reason(&lacking.key, &known);
-        }
-        Ok(waiting)
+        let named = |Lack { key, was_deleted }| Lacking { reason: reason(&key, &known, &open), key, was_deleted };
+        let with_lacks = |delivery: WaitingDelivery| {
+            // One that lacks nothing any more is about to be woken.
+            let lacks = lacks.remove(&delivery.change_id)?;
+            Some(WaitingDelivery { lacks: lacks.into_iter().map(named).collect(), ..delivery })
+        };
+        Ok(listed.into_iter().filter_map(with_lacks).collect())
     }
 }
 
-/// Why a target does not have this aggregate.
-fn reason(key: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> LackingReason {
+/// Why a target does not have this aggregate. A change that is dispatched directly is in `open` only.
+fn reason(key: &AggregateKey, known: &BTreeMap<AggregateKey, Known>, open: &BTreeSet<AggregateKey>) -> LackingReason {
     match known.get(key) {
-        None => LackingReason::NotWritten,
-        Some(Known { status, lacks: None }) => LackingReason::Delivery(*status),
         Some(Known { lacks: Some(_), .. }) => circle(key, known).map_or(LackingReason::Waits, LackingReason::Circle),
+        Some(Known { status: Status::Pending, .. }) => LackingReason::Delivery(Status::Pending),
+        _ if open.contains(key) => LackingReason::Delivery(Status::Processing),
+        Some(Known { status, .. }) => LackingReason::Delivery(*status),
+        None => LackingReason::NotWritten,
     }
 }
 
@@ -112,40 +124,35 @@ impl StoreTransaction {
         limit: u32,
     ) -> Result<Vec<WaitingDelivery>, StoreError> {
         let after = after.map_or(i64::MIN, ChangeId::get);
-        let rows = self.fetch(ListWaiting { target, after, limit }).await?;
-        let mut waiting = Vec::<WaitingDelivery>::new();
-        for row in rows.rows {
+        let rows = self.fetch(ListWaiting { target, after, limit }).await?.rows;
+        let read = |row| {
             let mut reader = RowReader::new(&self.operation, row);
             let (change_id, key, age_ms) = (reader.change_id()?, reader.aggregate_key()?, reader.integer()?);
-            let lacking = Lacking { key: reader.aggregate_key()?, reason: LackingReason::NotWritten };
-            match waiting.last_mut().filter(|last| last.change_id == change_id) {
-                Some(last) => last.lacks.push(lacking),
-                None => waiting.push(WaitingDelivery { change_id, key, age_ms, lacks: vec![lacking] }),
-            }
-        }
-        Ok(waiting)
+            Ok(WaitingDelivery { change_id, key, age_ms, lacks: Vec::new() })
+        };
+        rows.into_iter().map(read).collect()
     }
 
-    /// The state of every aggregate that these deliveries wait for, directly or indirectly.
+    /// The state of these aggregates, and of all that they wait for, directly or indirectly.
     async fn known(
         &mut self,
         target: &str,
-        waiting: &[WaitingDelivery],
+        lacking: &BTreeSet<AggregateKey>,
     ) -> Result<BTreeMap<AggregateKey, Known>, StoreError> {
         let mut known = BTreeMap::new();
-        let lacks = waiting.iter().flat_map(|delivery| &delivery.lacks);
-        let mut next: BTreeSet<_> = lacks.map(|lacking| lacking.key.clone()).collect();
+        let mut next = lacking.clone();
         for _ in 0..CHAIN_MAX {
             next.retain(|key| !known.contains_key(key));
             if next.is_empty() {
                 break;
             }
             let newest = self.newest_of(target, &next).await?;
-            let ids: Vec<_> = newest.iter().filter_map(|(_, _, waiting)| *waiting).collect();
-            let missing = self.missing(target, &ids).await?;
+            let waiting = newest.iter().filter_map(|(key, _, waiting)| Some(((*waiting)?, key.clone())));
+            let mut missing = self.lacks(target, &waiting.collect()).await?;
             next.clear();
             for (key, status, waiting) in newest {
-                let lacks = waiting.map(|id| missing.get(&id).cloned().unwrap_or_default());
+                let lacks = waiting.map(|id| missing.remove(&id).unwrap_or_default());
+                let lacks = lacks.map(|lacks| lacks.into_iter().map(|lack| lack.key).collect::<Vec<_>>());
                 next.extend(lacks.iter().flatten().cloned());
                 known.insert(key, Known { status, lacks });
             }
@@ -170,26 +177,6 @@ impl StoreTransaction {
             Ok((key, status, (reader.integer()? == 1).then_some(change_id)))
         });
         read.collect()
-    }
-
-    /// The dependencies of each of these changes that have no link.
-    async fn missing(
-        &mut self,
-        target: &str,
-        ids: &[ChangeId],
-    ) -> Result<BTreeMap<ChangeId, Vec<AggregateKey>>, StoreError> {
-        let mut missing = BTreeMap::<_, Vec<_>>::new();
-        if ids.is_empty() {
-            return Ok(missing);
-        }
-        for row in self.fetch(ReadReferences { target, ids }).await?.rows {
-            let mut reader = RowReader::new(&self.operation, row);
-            let (change_id, key) = (reader.change_id()?, reader.aggregate_key()?);
-            if reader.optional_text()?.is_none() {
-                missing.entry(change_id).or_default().push(key);
-            }
-        }
-        Ok(missing)
     }
 }
 
@@ -218,16 +205,20 @@ mod tests {
             ("c", Status::Pending, Some(&["failed", "a"])),
             ("outside", Status::Pending, Some(&["a"])),
             ("self", Status::Pending, Some(&["self"])),
+            ("deleted", Status::Done, None),
         ]);
+        let open = BTreeSet::from([key("direct"), key("deleted")]);
         let cases = [
             ("unknown", LackingReason::NotWritten),
+            ("direct", LackingReason::Delivery(Status::Processing)),
+            ("deleted", LackingReason::Delivery(Status::Processing)),
             ("failed", LackingReason::Delivery(Status::Failed)),
             ("a", LackingReason::Circle(vec![key("a"), key("b"), key("c")])),
             ("outside", LackingReason::Waits),
             ("self", LackingReason::Circle(vec![key("self")])),
         ];
         for (id, expected) in cases {
-            assert_eq!(reason(&key(id), &known), expected, "{id}");
+            assert_eq!(reason(&key(id), &known, &open), expected, "{id}");
         }
     }
 }

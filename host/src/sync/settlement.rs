@@ -1,6 +1,6 @@
 //! Turns the outcome of each delivery of a batch into a status, an attempt count and a pause. Pure functions.
 
-use crate::domain::change::{Failure, FailureKind, Operation, Outcome, Receipt, Reference};
+use crate::domain::change::{Failure, FailureKind, Operation, Outcome, Receipt};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
@@ -70,20 +70,10 @@ pub fn settlements(
                 merged_into: delivery.survivor_id.clone().filter(|_| receipt.is_some()),
                 is_moved: is_moved(delivery, receipt.as_ref()),
                 receipt,
-                sent: sent(delivery),
+                sent: delivery.change.sent(delivery.survivor_id.as_deref()),
             }
         })
         .collect()
-}
-
-/// The ids that a change went out with, by what it refers to. The adapter of a merge got the last survivor's id. The
-/// change names the first survivor, for whom another record may stand later.
-fn sent(delivery: &Delivery) -> Vec<Reference> {
-    let Delivery { change, survivor_id, .. } = delivery;
-    let survivor = change.survivor.clone().zip(survivor_id.clone());
-    let survivor = survivor.map(|(survivor, aggregate_id)| Reference { aggregate_id, ..survivor });
-    let all = change.references.iter().cloned().chain(survivor);
-    all.filter(|reference| reference.remote_id.is_some()).collect()
 }
 
 /// Whether another record stands for the aggregate than before. A merge that is confirmed once more may have another
@@ -101,7 +91,7 @@ fn is_moved(delivery: &Delivery, receipt: Option<&Receipt>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::{Change, Link};
+    use crate::domain::change::{Change, Link, Reference};
     use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
@@ -130,7 +120,8 @@ mod tests {
             remote_id: Some("33".to_owned()),
         };
         (merge.change.survivor, merge.survivor_id) = (Some(last.clone()), Some("P-2".to_owned()));
-        assert_eq!(sent(&merge), [Reference { aggregate_id: "P-2".to_owned(), ..last }]);
+        let sent = merge.change.sent(merge.survivor_id.as_deref());
+        assert_eq!(sent, [Reference { aggregate_id: "P-2".to_owned(), ..last }]);
     }
 
     fn applied(remote_id: &str) -> Outcome {

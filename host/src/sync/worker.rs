@@ -290,8 +290,10 @@ impl Worker {
             settlements.iter().filter(|one| one.receipt.is_some()).map(|one| one.change_id).collect();
         let settled: Vec<_> =
             batch.deliveries.iter().filter(|delivery| confirmed.contains(&delivery.change.change_id)).collect();
-        // A merge that would have closed a circle waits for the undoing of another.
-        let is_new = |delivery: &&&Delivery| delivery.change.link.is_none() || delivery.was_merged;
+        // A merge that would have closed a circle waits for another merge, or for the undoing of one.
+        let is_new = |delivery: &&&Delivery| {
+            delivery.change.link.is_none() || delivery.was_merged || delivery.survivor_id.is_some()
+        };
         let linked: Vec<_> = settled.iter().filter(is_new).map(|delivery| delivery.change.key.clone()).collect();
         let target_name = &batch.lease.target;
         match self.store.wake_dependents(target_name.as_str(), &linked).await {

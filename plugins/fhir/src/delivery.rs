@@ -191,7 +191,7 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// The outcome of a change that needs no request.
     pub(crate) fn begin(rules: &Rules<'a>, change: &'a Change) -> Result<(Self, Interaction), Outcome> {
-        let wanted = wanted::read(rules.settings, change).map_err(Outcome::Failed)?;
+        let wanted = wanted::begin(rules.settings, change)?;
         let kind = wanted.kind;
         let abilities = rules.capabilities.taking(&kind).map_err(Outcome::Skipped)?;
         let ends = matches!(change.operation, Operation::Delete | Operation::Merge);

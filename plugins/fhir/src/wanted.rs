@@ -3,7 +3,7 @@
 //! Maps an aggregate's type to its mapping. It validates the payload, and knows nothing of the server's records. Read
 //! next: `mapping`.
 
-use adapter_sdk::{Change, Failure, FailureKind, Operation, clinical, patient};
+use adapter_sdk::{Change, Failure, FailureKind, Operation, Outcome, Receipt, clinical, patient};
 use serde_json::Value;
 
 use crate::kind::{Kind, PASS_THROUGH};
@@ -18,6 +18,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) resource: Option<Value>,
     /// For a merge, the link to the survivor's record.
     pub(crate) survivor: Option<Value>,
+}
+
+/// Reads a change that is to be delivered.
+///
+/// # Errors
+/// The outcome of a change that needs no request: its failure, or the confirmation of a delete of a resource that never
+/// came here, since neither its payload nor a link contains its type.
+pub(crate) fn begin<'a>(settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Outcome> {
+    if never_came(change) {
+        return Err(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }));
+    }
+    read(settings, change).map_err(Outcome::Failed)
 }
 
 /// Reads a change.
@@ -73,6 +85,13 @@ fn read_clinical<'a>(kind: Kind<'a>, settings: &'a Settings, change: &'a Change)
     let references = References { all: &change.references, settings };
     let resource = mapping::clinical(&kind, &change.aggregate_id, &record, references)?;
     Ok(Wanted { kind, resource: Some(resource), survivor: None })
+}
+
+/// Whether it deletes a resource that is passed through and was never delivered here, of whatever type it was.
+fn never_came(change: &Change) -> bool {
+    let is_delete = change.aggregate_type == PASS_THROUGH && change.operation == Operation::Delete;
+    let payload = || serde_json::from_str::<serde_json::Map<String, Value>>(&change.payload);
+    is_delete && change.link.is_none() && payload().is_ok_and(|payload| !payload.contains_key("resourceType"))
 }
 
 /// The kind of a resource that is passed through. Both the payload and the link contain its resource type.

@@ -1,15 +1,12 @@
 //! Claim, settle, renew, release, take over.
 
-use std::time::Duration;
-
 use host::domain::delivery::Status;
 use host::domain::ids::{AggregateKey, IdColumn};
 use host::store::{Claim, ClaimRequest, PurgeCursor, RetryFilter, Settled};
-use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement, wait_until_waiting};
 
 on_every_store!(
     a_confirmed_delivery_stores_link_and_id,
@@ -54,30 +51,6 @@ async fn a_confirmed_delivery_stores_link_and_id(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.remote_version.as_deref()), ("456", Some("1")));
 }
 
-/// Waits until a transaction on this database waits for another's lock. SQLite shows none: there it cannot even begin.
-async fn wait_until_one_waits(stand: &Stand) {
-    let sql = match stand.database.backend() {
-        Backend::MariaDb => {
-            "SELECT 1 FROM information_schema.INNODB_TRX t \
-             JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
-             WHERE t.trx_state = 'LOCK WAIT' AND p.DB = DATABASE()"
-        }
-        Backend::Postgres => {
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        }
-        _ => return,
-    };
-    let mut session = Session::open(stand.database.url()).await.expect("session");
-    for _ in 0..100 {
-        if !session.rows(sql).await.expect("read").is_empty() {
-            return;
-        }
-        // MariaDB shows the same picture to whoever reads it more often than ten times a second.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-    }
-    panic!("no transaction waits");
-}
-
 async fn a_patient_changed_meanwhile_still_gets_its_id(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
@@ -90,7 +63,7 @@ async fn a_patient_changed_meanwhile_still_gets_its_id(stand: Stand) {
         let rows = [confirmed(&batch.deliveries[0], "456")];
         async move { store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await }
     });
-    wait_until_one_waits(&stand).await;
+    wait_until_waiting(&stand, 1).await;
     assert!(!settling.is_finished());
     application.execute("COMMIT").await.expect("commit");
     assert_eq!(settling.await.expect("join").expect("settle"), Settled::Written);

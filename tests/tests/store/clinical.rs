@@ -9,14 +9,16 @@ use host::domain::references::NamedReference;
 use host::service::{ClinicalService, PatientService, RecordChange, ServiceError};
 use host::store::{HostRecord, Resend, ResendCounts, ResendScope, StateSource};
 use serde_json::json;
+use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, patient, route, target_name};
+use crate::support::{Stand, TARGET, confirmed, patient, route, target_name, wait_until_waiting};
 
 on_every_store!(
     a_record_writes_its_outbox_row_in_one_transaction_and_an_unchanged_one_writes_none,
     a_deleted_record_leaves_its_last_state_in_the_outbox,
     a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused,
+    what_is_deleted_or_merged_while_a_record_is_written_is_not_referred_to,
     another_patients_encounter_is_refused,
     a_refused_record_rolls_back_its_whole_transaction,
     many_records_take_as_many_statements_as_few,
@@ -111,6 +113,57 @@ async fn a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused
     assert_eq!(service(&stand).put(&both).await.expect("put"), [RecordChange::Created, RecordChange::Created]);
 }
 
+/// A record is written while somebody else's transaction, which began before, takes away what it refers to.
+async fn what_is_deleted_or_merged_while_a_record_is_written_is_not_referred_to(stand: Stand) {
+    stand.put(&[patient(1, "Seoul"), patient(2, "Busan"), patient(3, "Daegu")]).await;
+    service(&stand).put(&[condition("C-1", "P-0003", "E-9", "Asthma")]).await.expect("put");
+    let of_condition = {
+        let payload = json!({ "resourceType": "Immunization", "status": "completed" });
+        ClinicalRecord::new(key("fhir-resource", "R-1"), payload, vec![reference("reason", "condition", "C-1")])
+    };
+    let deleted = |kind: &str, id: &str| {
+        format!("INSERT INTO deleted_record (aggregate_type, aggregate_id, deleted_at) VALUES ('{kind}', '{id}', 1)")
+    };
+    let merged = "INSERT INTO patient_merge (patient_id, survivor_id, reason, merged_by, merged_at) \
+                  VALUES ('P-0002', 'P-0003', 'twice', 'kim', 1)";
+    let mut other = Session::open(stand.database.url()).await.expect("session");
+    let lock_both = format!("SELECT patient_id FROM patient_cache WHERE patient_id >= 'P-0002'{}", other.for_update());
+    let cases = [
+        (
+            encounter("E-1", "P-0001"),
+            "DELETE FROM patient_cache WHERE patient_id = 'P-0001'".to_owned(),
+            deleted("patient", "P-0001"),
+            "encounter E-1: refs.subject: was deleted",
+        ),
+        (
+            encounter("E-2", "P-0002"),
+            lock_both,
+            merged.to_owned(),
+            "encounter E-2: refs.subject: was merged into patient P-0003; fix: refer to that one",
+        ),
+        (
+            of_condition.expect("valid"),
+            "DELETE FROM clinical_record WHERE aggregate_id = 'C-1'".to_owned(),
+            deleted("condition", "C-1"),
+            "fhir-resource R-1: refs.reason: was deleted",
+        ),
+    ];
+    for (record, take_away, remember, expected) in cases {
+        other.execute(other.begin()).await.expect("begin");
+        other.execute(&take_away).await.expect("take away");
+        let service = service(&stand);
+        let writing = tokio::spawn(async move { service.put(&[record]).await });
+        wait_until_waiting(&stand, 1).await;
+        assert!(!writing.is_finished(), "it waits: {expected}");
+        other.execute(&remember).await.expect("remember");
+        other.execute("COMMIT").await.expect("commit");
+        match writing.await.expect("join") {
+            Err(ServiceError::Refused(refused)) => assert_eq!(refused[0].to_string(), expected),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+}
+
 async fn another_patients_encounter_is_refused(stand: Stand) {
     service(&stand).put(&[encounter("E-1", "P-1")]).await.expect("put");
     let another = ["condition C-1: refs.encounter: belongs to another patient"];
@@ -139,9 +192,9 @@ async fn many_records_take_as_many_statements_as_few(stand: Stand) {
         service(&stand).put(records).await.expect("put");
         stand.store.statements_run() - before
     };
-    // Look for the records, and for what was deleted; write records, write changes.
-    assert_eq!((statements(&records[..3]).await, statements(&records[3..]).await), (5, 5));
-    assert_eq!((statements(&records[..3]).await, statements(&records).await), (1, 1), "nothing changed");
+    // Hold the patients; look for the records, for what was deleted and merged; write records, write changes.
+    assert_eq!((statements(&records[..3]).await, statements(&records[3..]).await), (6, 6));
+    assert_eq!((statements(&records[..3]).await, statements(&records).await), (2, 2), "nothing changed");
     assert_eq!(unrouted(&stand).await, 503);
 }
 

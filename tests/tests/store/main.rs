@@ -30,3 +30,4 @@ mod spoilt;
 mod statements;
 mod support;
 mod verification;
+mod waiting;

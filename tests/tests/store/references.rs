@@ -36,7 +36,7 @@ on_every_store!(
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES ";
 
 /// A host that sends these types to the target.
-async fn takes(stand: &Stand, types: &[&str]) {
+pub(crate) async fn takes(stand: &Stand, types: &[&str]) {
     let types = types.iter().map(|kind| (*kind).to_owned()).collect();
     let targets = BTreeMap::from([(target_name(TARGET), types)]);
     let host = HostRecord { id: "host-a".to_owned(), targets, ..HostRecord::default() };
@@ -44,7 +44,7 @@ async fn takes(stand: &Stand, types: &[&str]) {
 }
 
 /// A change of another application, with references as `name:type:id`.
-async fn append(stand: &Stand, key: &str, operation: &str, references: &[&str]) {
+pub(crate) async fn append(stand: &Stand, key: &str, operation: &str, references: &[&str]) {
     let (kind, id) = key.split_once(' ').expect("a type and an id");
     let references = references.iter().map(|reference| {
         let mut words = reference.split(':').map(str::to_owned);
@@ -56,17 +56,17 @@ async fn append(stand: &Stand, key: &str, operation: &str, references: &[&str]) 
     stand.database.execute(&row).await.expect("insert");
 }
 
-async fn routed(stand: &Stand) {
+pub(crate) async fn routed(stand: &Stand) {
     route(&stand.store, 1_000).await;
 }
 
-fn keys(batch: &Batch) -> Vec<String> {
+pub(crate) fn keys(batch: &Batch) -> Vec<String> {
     let name = |key: &AggregateKey| format!("{} {}", key.aggregate_type, key.aggregate_id);
     batch.deliveries.iter().map(|delivery| name(&delivery.change.key)).collect()
 }
 
 /// Settles a batch as a worker does. Every remote id is `#` and the aggregate's id.
-async fn confirm(store: &Store, batch: &Batch) -> u64 {
+pub(crate) async fn confirm(store: &Store, batch: &Batch) -> u64 {
     let rows: Vec<_> = batch
         .deliveries
         .iter()
@@ -77,7 +77,7 @@ async fn confirm(store: &Store, batch: &Batch) -> u64 {
     store.wake_dependents(TARGET, &linked).await.expect("wake")
 }
 
-fn remote_ids(batch: &Batch) -> Vec<Option<&str>> {
+pub(crate) fn remote_ids(batch: &Batch) -> Vec<Option<&str>> {
     let references = batch.deliveries.iter().flat_map(|delivery| &delivery.change.references);
     references.map(|reference| reference.remote_id.as_deref()).collect()
 }
@@ -340,8 +340,8 @@ async fn references_take_a_fixed_number_of_statements_and_none_without_them(stan
         let more = [with[0] - without[0], with[1] - without[1], with[2] - without[2]];
         assert_eq!(
             more,
-            [3, 1, 1],
-            "what they depend on, who waits, and who no longer does; their ids; their dependents"
+            [3, 1, 3],
+            "what they depend on, who waits, and who no longer does; their ids; the lock of moves, ids, dependents"
         );
     }
     // Once nothing waits, nobody looks any more for who waited.

@@ -49,7 +49,6 @@ const MEANT: &[(&str, &str)] = &[
     ("count_unrouted", "n"),
     // Of so many as one step takes, or as are shown.
     ("next_waiting", "n"),
-    ("list_waiting", "n"),
     // Only its last row.
     ("newest_time", "sync_outbox"),
     // An operator's question. SQLite begins with the deliveries, which should be fixed.

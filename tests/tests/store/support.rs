@@ -15,6 +15,7 @@ use host::store::{
 };
 use tests::database::Database;
 use tests::environment::Backend;
+use tests::session::Session;
 
 /// The target of these tests.
 pub(crate) const TARGET: &str = "openemr";
@@ -112,6 +113,31 @@ pub(crate) fn target_name(name: &str) -> TargetName {
     TargetName::new(name).expect("a target's name")
 }
 
+/// Waits until so many transactions on this database wait for another's lock. SQLite shows none: there they cannot even
+/// begin.
+pub(crate) async fn wait_until_waiting(stand: &Stand, transactions: usize) {
+    let sql = match stand.database.backend() {
+        Backend::MariaDb => {
+            "SELECT 1 FROM information_schema.INNODB_TRX t \
+             JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
+             WHERE t.trx_state = 'LOCK WAIT' AND p.DB = DATABASE()"
+        }
+        Backend::Postgres => {
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        _ => return,
+    };
+    let mut session = Session::open(stand.database.url()).await.expect("session");
+    for _ in 0..100 {
+        if session.rows(sql).await.expect("read").len() >= transactions {
+            return;
+        }
+        // MariaDB shows the same picture to whoever reads it more often than ten times a second.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    panic!("fewer than {transactions} transactions wait");
+}
+
 /// Routes along the store's routes, and queues everything. Returns the number of changes.
 pub(crate) async fn route(store: &Store, limit: u32) -> usize {
     dispatch(store, limit, &[]).await.changes
@@ -178,7 +204,7 @@ pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
         receipt: None,
         merged_into: None,
         is_moved: false,
-        sent: Vec::new(),
+        sent: delivery.change.sent(delivery.survivor_id.as_deref()),
     }
 }
 

@@ -67,3 +67,40 @@ async fn an_encounter_waits_for_its_patient_and_gets_the_patients_id() {
     assert_eq!(links, ["E-1: Operation::Create subject=patient/P-1@Operation::Create ", "P-1: Operation::Create "]);
     assert_eq!(host.status()["totals"]["done"], 2);
 }
+
+#[tokio::test]
+async fn a_resync_resumes_behind_a_patient_and_behind_a_clinical_record() {
+    let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
+    let host = Host::new(&configuration(target.url())).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    for id in ["P-1", "P-2", "P-3"] {
+        put(&host, &patient(id));
+    }
+    let visit = |id: &str| {
+        format!(
+            "[[encounters]]\nid = \"{id}\"\npatient = \"P-1\"\nstatus = \"planned\"\nclass = \"AMB\"\n\
+             period = {{ start = 2026-01-01T09:00:00+09:00 }}\n"
+        )
+    };
+    let seeds = host.folder().join("visits.toml");
+    std::fs::write(&seeds, ["E-1", "E-2", "E-3"].map(visit).concat()).expect("write");
+    let _ = host.run(&["seed", &seeds.to_string_lossy()]).expect_success();
+
+    let resync = |more: &[&str]| {
+        let first: &[&str] = &["resync", "--target", "probe", "--page", "1", "--pause-ms", "0"];
+        host.run(&[first, more].concat())
+    };
+    let resumed = resync(&["--after", "P-2"]).expect_success().stdout;
+    assert!(resumed.contains("up to P-3\n1 patients queued for probe sync\n"), "{resumed}");
+    assert!(resumed.contains("3 clinical records queued for probe sync"), "{resumed}");
+    let resumed = resync(&["--after", "E-2", "--after-type", "encounter"]).expect_success().stdout;
+    assert!(
+        resumed.starts_with("   [OK] 1 clinical records queued, up to encounter E-3\n1 clinical records"),
+        "{resumed}"
+    );
+
+    let refused = resync(&["--after", "L-1", "--after-type", "lab-result"]);
+    assert_eq!(refused.status, Some(2));
+    assert!(refused.stderr.contains("cannot resume after lab-result `L-1`"), "{}", refused.stderr);
+    assert_eq!(resync(&["--after-type", "encounter"]).status, Some(2));
+}

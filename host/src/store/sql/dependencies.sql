@@ -80,9 +80,9 @@ WHERE d.target = :target AND {key_in_ids(d.outbox_id)}
 ORDER BY d.outbox_id;
 
 -- name: next_waiting
--- The next deliveries of a target that wait for something, and how much each of them lacks.
-SELECT n.outbox_id, {missing_count(n)}
-FROM (SELECT d.target, d.outbox_id
+-- The next deliveries of a target that wait for something, and how many links each of them lacks.
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, {missing_count(n)}
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id
     FROM sync_delivery d {force_index(sync_delivery_due)}
     WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
     ORDER BY d.outbox_id
@@ -113,9 +113,27 @@ WHERE {in_flight_count(:target, j)} > 0
     OR (SELECT COUNT(*) FROM sync_delivery d {force_index(PRIMARY)}
         WHERE d.target = :target AND d.outbox_id = {newest_sibling(:target, j)} AND d.status = {pending}) > 0;
 
--- name: lock_merges
--- Keeps other hosts from settling merges at the target until this transaction ends. It changes nothing.
-UPDATE sync_target SET route_revision = route_revision WHERE name = :target;
+-- name: merging_elsewhere
+-- Which of these aggregates have a merge in flight under another lease.
+SELECT w.aggregate_type, w.aggregate_id
+FROM {batch(aggregate_type text, aggregate_id text)}
+{lookup(
+    sync_in_flight, w, PRIMARY,
+    w.target = :target AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id,
+    w.aggregate_type, w.aggregate_id, w.outbox_id, w.lease_id)}
+{lookup(sync_outbox, o, PRIMARY, o.id = w.outbox_id, o.operation)}
+WHERE w.lease_id <> :lease_id AND o.operation = 'merge';
+
+-- name: lock_moves
+-- Keeps settlements of what refers to something waiting until this transaction ends, and other moves of records too.
+-- The row is one that every store has and nobody writes: a host that freezes here holds up no report of a target.
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+{lock_rows};
+
+-- name: share_moves
+-- Keeps others from moving records until this transaction ends. Settlements do not keep each other waiting by it.
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+{share_rows};
 
 -- name: wait_again
 -- Claimed deliveries that lack something after all.
@@ -136,17 +154,12 @@ SELECT COUNT(*) FROM sync_delivery d {force_index(sync_delivery_due)}
 WHERE d.target = :target AND d.next_attempt_at = {waiting};
 
 -- name: list_waiting
--- Deliveries that wait, oldest change first, each with what it lacks.
-SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, {now} - n.created_at, p.referenced_type, p.referenced_id
-FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
-    FROM sync_delivery d {force_index(sync_delivery_due)}
-    WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
-    ORDER BY d.outbox_id
-    LIMIT :limit) n
-JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
-WHERE (SELECT COUNT(*) FROM sync_link l
-    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
-ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+-- Deliveries that wait, oldest change first.
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, {now} - d.created_at
+FROM sync_delivery d {force_index(sync_delivery_due)}
+WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
+ORDER BY d.outbox_id
+LIMIT :limit;
 
 -- name: newest_of_keys
 -- The newest delivery of each of these aggregates at a target, with its status and whether it waits for something.

@@ -43,6 +43,14 @@ WHERE {key_in_batch(t.patient_id, patient_id, {batch(patient_id text)})}
 ORDER BY t.patient_id
 {lock_rows};
 
+-- name: hold_patients
+-- Keeps others from deleting and merging these patients, of whom a record is written.
+SELECT t.patient_id
+FROM patient_cache t
+WHERE {key_in_batch(t.patient_id, patient_id, {batch(patient_id text)})}
+ORDER BY t.patient_id
+{share_rows};
+
 -- name: put_patients
 -- A few patients.
 INSERT INTO patient_cache

@@ -64,7 +64,9 @@ statements! {
         Wake<'a> = wake { target: &'a str, ids: Ids<'a> }
         ReadReferences<'a> = read_references { target: &'a str, ids: Ids<'a> }
         OpenAmong<'a> = open_among { target: &'a str, batch: Json }
-        LockMerges<'a> = lock_merges { target: &'a str }
+        MergingElsewhere<'a> = merging_elsewhere { target: &'a str, lease_id: LeaseId, batch: Json }
+        LockMoves = lock_moves {}
+        ShareMoves = share_moves {}
         WaitAgain<'a> = wait_again { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         ForgetDependencies<'a> = forget_dependencies { target: &'a str, types: Texts<'a> }
         DeleteDependencies<'a> = delete_dependencies { target: &'a str, ids: Ids<'a> }
@@ -128,6 +130,7 @@ statements! {
         ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
         PatientsById = patients_by_id { batch: Json }
         LockPatientsById = lock_patients_by_id { batch: Json }
+        HoldPatients = hold_patients { batch: Json }
         PutPatients = put_patients { batch: Json }
         PutPatientBlock = put_patient_block { rows: TextRows<26> }
         DeletePatient<'a> = delete_patient { patient_id: &'a str }

@@ -1,6 +1,7 @@
 //! Merges of patients: through the service, from other applications, and against a target that keeps what it is sent.
-//! Read next: `model.rs`, which compares random ones with what the application holds.
+//! Read next: `circles.rs`, and `model.rs`, which compares random ones with what the application holds.
 
+mod circles;
 mod model;
 
 use std::collections::BTreeMap;
@@ -11,21 +12,23 @@ use host::domain::delivery::{Delivery, Settlement};
 use host::domain::ids::AggregateKey;
 use host::domain::references::NamedReference;
 use host::service::{ClinicalService, PatientService, ServiceError};
-use host::store::{Batch, Claim, HostRecord, NewMerge, StateSource};
+use host::store::{Batch, Claim, HostRecord, NewMerge, Settled, StateSource};
 use serde_json::json;
+use tests::environment::Backend;
+use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, patient, request, route, target_name};
+use crate::support::{Stand, TARGET, confirmed, patient, request, route, target_name, wait_until_waiting};
 
 on_every_store!(
     what_refers_to_a_merged_patient_gets_the_survivors_id_until_it_is_undone,
     a_merge_waits_for_its_survivor_and_makes_what_waits_for_the_merged_one_due,
     merges_that_make_no_sense_are_refused_with_the_fix,
     a_merged_patient_is_changed_by_nobody_until_the_merge_is_undone,
-    a_circle_from_the_outbox_fails_alone_and_its_undoing_helps,
-    a_circle_of_merges_that_are_in_flight_together_is_noticed_when_they_are_settled,
     what_was_in_flight_when_its_patient_was_merged_is_sent_again,
     a_settlement_alone_sends_what_went_out_with_an_older_id_again,
+    a_merge_and_a_dependent_that_are_settled_side_by_side_do_not_miss_each_other,
+    what_was_in_flight_when_the_link_of_its_patient_was_forgotten_waits_for_the_new_one,
     a_resync_and_a_dry_run_know_a_merged_patient,
     a_survivor_that_was_deleted_at_the_target_is_no_survivor,
 );
@@ -267,48 +270,6 @@ async fn append(stand: &Stand, id: &str, operation: &str, survivor: &str) {
     route(&stand.store, 1_000).await;
 }
 
-async fn two_linked(stand: &Stand) -> Target {
-    takes_both(stand).await;
-    append(stand, "P-1", "create", "").await;
-    append(stand, "P-2", "create", "").await;
-    let mut target = Target::default();
-    target.drain(stand).await;
-    target
-}
-
-async fn a_circle_from_the_outbox_fails_alone_and_its_undoing_helps(stand: Stand) {
-    let mut target = two_linked(&stand).await;
-    append(&stand, "P-1", "merge", "P-2").await;
-    append(&stand, "P-2", "merge", "P-1").await;
-    target.drain(&stand).await;
-    let failures = stand.store.failed(&host::store::RetryFilter::default(), 10).await.expect("failed");
-    let message = failures[0].message.clone().unwrap_or_default();
-    assert_eq!(failures.len(), 1);
-    assert!(message.contains("patient P-2 cannot be merged into patient P-1"), "{message}");
-    assert!(message.contains("fix: undo that merge by an update of patient P-1"), "{message}");
-    assert_eq!((target.patients["#P-1"].as_deref(), &target.patients["#P-2"]), (Some("#P-2"), &None));
-    // The undoing and the other merge, in one batch.
-    append(&stand, "P-1", "update", "").await;
-    append(&stand, "P-2", "merge", "P-1").await;
-    target.drain(&stand).await;
-    assert_eq!((&target.patients["#P-1"], target.patients["#P-2"].as_deref()), (&None, Some("#P-1")));
-    assert_eq!(stand.counts().await.failed, 0);
-}
-
-async fn a_circle_of_merges_that_are_in_flight_together_is_noticed_when_they_are_settled(stand: Stand) {
-    let mut target = two_linked(&stand).await;
-    append(&stand, "P-1", "merge", "P-2").await;
-    append(&stand, "P-2", "merge", "P-1").await;
-    let (first, second) = (claim_one(&stand).await, claim_one(&stand).await);
-    target.deliver(&stand, &first).await;
-    target.deliver(&stand, &second).await;
-    let counts = stand.counts().await;
-    assert!(counts.pending > 0 && counts.failed == 0, "it is judged anew: {counts:?}");
-    target.drain(&stand).await;
-    let counts = stand.counts().await;
-    assert_eq!((counts.pending, counts.failed), (0, 1), "and nothing is sent in a circle for ever");
-}
-
 async fn a_settlement_alone_sends_what_went_out_with_an_older_id_again(stand: Stand) {
     let mut target = two_patients_and_an_encounter(&stand).await;
     put_encounter(&stand, &encounter("E-1", &id(1), "EMER")).await.expect("put");
@@ -318,11 +279,74 @@ async fn a_settlement_alone_sends_what_went_out_with_an_older_id_again(stand: St
     let merging = claim_one(&stand).await;
     target.deliver(&stand, &merging).await;
     // The host dies right after the settlement.
-    let delivery = &in_flight.deliveries[0];
-    let settled = Settlement { sent: delivery.change.references.clone(), ..target.apply(delivery) };
+    let settled = target.apply(&in_flight.deliveries[0]);
     stand.store.settle(&in_flight.lease, &[settled], None).await.expect("settle");
     target.drain(&stand).await;
     assert_eq!(target.encounters["E-1"], "#P-0002");
+}
+
+/// The merge of a patient and a state of an encounter that refers to them, delivered and about to be settled.
+async fn a_merge_and_a_dependent(stand: &Stand, target: &mut Target) -> [(Batch, Settlement); 2] {
+    put_encounter(stand, &encounter("E-1", &id(1), "EMER")).await.expect("put");
+    route(&stand.store, 1_000).await;
+    let dependent = claim_one(stand).await;
+    append(stand, "P-0001", "merge", "P-0002").await;
+    let merging = claim_one(stand).await;
+    [dependent, merging].map(|batch| {
+        let settled = target.apply(&batch.deliveries[0]);
+        (batch, settled)
+    })
+}
+
+async fn a_merge_and_a_dependent_that_are_settled_side_by_side_do_not_miss_each_other(stand: Stand) {
+    let mut target = two_patients_and_an_encounter(&stand).await;
+    let both = a_merge_and_a_dependent(&stand, &mut target).await;
+    // Each settlement counts at its end. Whoever keeps the counts stops both before their commits.
+    let mut counts = Session::open(stand.database.url()).await.expect("session");
+    let keep = match stand.database.backend() {
+        Backend::MariaDb => Some("SELECT * FROM sync_count FOR UPDATE"),
+        Backend::Postgres => Some("LOCK TABLE sync_count IN SHARE MODE"),
+        // There is one writer at a time.
+        _ => None,
+    };
+    if let Some(keep) = keep {
+        counts.execute(counts.begin()).await.expect("begin");
+        counts.execute(keep).await.expect("keep");
+    }
+    let settling = both.map(|(batch, settled)| {
+        let store = stand.store.clone();
+        tokio::spawn(async move { store.settle(&batch.lease, &[settled], None).await })
+    });
+    if keep.is_some() {
+        wait_until_waiting(&stand, 2).await;
+        counts.execute("COMMIT").await.expect("commit");
+    }
+    // Both hosts die right after their commits.
+    for one in settling {
+        assert_eq!(one.await.expect("join").expect("settle"), Settled::Written);
+    }
+    target.drain(&stand).await;
+    assert_eq!(target.encounters["E-1"], "#P-0002");
+}
+
+async fn what_was_in_flight_when_the_link_of_its_patient_was_forgotten_waits_for_the_new_one(stand: Stand) {
+    let mut target = two_patients_and_an_encounter(&stand).await;
+    put_encounter(&stand, &encounter("E-2", &id(1), "EMER")).await.expect("put");
+    route(&stand.store, 1_000).await;
+    let in_flight = claim_one(&stand).await;
+    // As a repair of what is gone at the target does.
+    let key = AggregateKey::patient(id(1));
+    let gone = [key.clone()].into();
+    stand.store.resync_own(&target_name(TARGET), &[key], &gone).await.expect("queue");
+    target.deliver(&stand, &in_flight).await;
+    let waiting = stand.store.waiting(TARGET, None, 10).await.expect("waiting");
+    let ids: Vec<_> = waiting.iter().map(|one| one.key.aggregate_id.as_str()).collect();
+    assert_eq!(ids, ["E-1", "E-2"]);
+    let patient = claim_one(&stand).await;
+    let other = confirmed(&patient.deliveries[0], "#other");
+    settle(&stand, &patient, &[other]).await;
+    target.drain(&stand).await;
+    assert_eq!((target.encounters["E-1"].as_str(), target.encounters["E-2"].as_str()), ("#other", "#other"));
 }
 
 async fn what_was_in_flight_when_its_patient_was_merged_is_sent_again(stand: Stand) {

@@ -12,6 +12,10 @@ FOR UPDATE SKIP LOCKED
 -- fragment: lock_rows (mysql)
 FOR UPDATE
 
+-- fragment: share_rows (mysql)
+-- Others may hold the rows in the same way, but not change them. MariaDB knows no FOR SHARE.
+LOCK IN SHARE MODE
+
 -- fragment: where_true (mysql)
 
 -- fragment: key_in_ids(column) (mysql)

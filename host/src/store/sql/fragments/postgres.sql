@@ -13,6 +13,10 @@ FOR UPDATE SKIP LOCKED
 -- fragment: lock_rows (postgres)
 FOR UPDATE
 
+-- fragment: share_rows (postgres)
+-- Others may hold the rows in the same way and change them, but not delete them or lock them for themselves.
+FOR KEY SHARE
+
 -- fragment: where_true (postgres)
 
 -- fragment: key_in_ids(column) (postgres)

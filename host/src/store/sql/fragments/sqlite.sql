@@ -8,6 +8,8 @@
 
 -- fragment: lock_rows (sqlite)
 
+-- fragment: share_rows (sqlite)
+
 -- fragment: where_true (sqlite)
 -- SQLite reads `INSERT ... SELECT ... FROM x ON CONFLICT` as a join, unless a WHERE comes between.
 WHERE TRUE

@@ -255,8 +255,28 @@ fn a_server_without_deletes_and_a_changed_type_are_reported() {
     let payload = json!({ "resourceType": "Procedure" }).to_string();
     let other = Change { payload, ..later(&change, Operation::Update, &link) };
     assert!(failed(&one(&server, &rules, &other)).1.starts_with("resourceType: "));
-    let unknown = Change { payload: "{}".to_owned(), link: None, operation: Operation::Delete, ..change };
-    assert_eq!(failed(&one(&server, &rules, &unknown)).0, FailureKind::Invalid);
+    let nameless = Change { payload: "{}".to_owned(), link: None, operation: Operation::Update, ..change };
+    assert_eq!(failed(&one(&server, &rules, &nameless)).0, FailureKind::Invalid);
+}
+
+#[test]
+fn the_delete_of_a_resource_that_never_came_here_is_confirmed_without_a_request() {
+    let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
+    let rules = rules(&settings, &capabilities);
+    let (_, change) = changes().remove(6);
+    let delete = |payload: &str| {
+        let change = change.clone();
+        one(&server, &rules, &Change { payload: payload.to_owned(), operation: Operation::Delete, ..change })
+    };
+    assert_eq!(receipt(&delete("{}")).remote_id, "");
+    for payload in ["", "[]", r#"{"resourceType": 7}"#] {
+        assert_eq!(failed(&delete(payload)).0, FailureKind::Invalid, "{payload}");
+    }
+    assert!(server.requests().is_empty());
+    // With its type it is looked for: the answer to its create may be lost.
+    let known = Change { link: None, operation: Operation::Delete, ..change };
+    assert_eq!(receipt(&one(&server, &rules, &known)).remote_id, "");
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[test]
