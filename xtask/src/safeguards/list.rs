@@ -186,13 +186,6 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "merging::on_sqlite::what_was_in_flight_when_the_link_of_its_patient_was_forgotten_waits_for_the_new_one",
     },
     Safeguard {
-        name: "a merge that closes a circle is refused",
-        file: "host/src/store/circles.rs",
-        mutation: &[("if chain.contains(&change.key) {", "if false && chain.contains(&change.key) {")],
-        suite: Suite::Store,
-        test: "circles::on_sqlite::a_circle_from_the_outbox_fails_alone_and_its_undoing_helps",
-    },
-    Safeguard {
         name: "a merge goes out while nothing that it leads to is merged elsewhere",
         file: "host/src/store/circles.rs",
         mutation: &[("|key| elsewhere.contains(key) || !looked_at", "|key| !looked_at")],
