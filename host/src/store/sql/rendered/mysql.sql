@@ -152,11 +152,11 @@ WHERE d.target = ? AND d.outbox_id IN (?, ?)
 ORDER BY d.outbox_id;
 
 -- next_waiting
-SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, (SELECT COUNT(*) FROM sync_dependency p
      WHERE p.target = n.target AND p.outbox_id = n.outbox_id
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
-FROM (SELECT d.target, d.outbox_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id
     FROM sync_delivery d FORCE INDEX (sync_delivery_due)
     WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
     ORDER BY d.outbox_id
@@ -183,8 +183,20 @@ WHERE (SELECT COUNT(*) FROM sync_in_flight w
         WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
              WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
 
--- lock_merges
-UPDATE sync_target SET route_revision = route_revision WHERE name = ?;
+-- merging_elsewhere
+SELECT w.aggregate_type, w.aggregate_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+JOIN sync_in_flight w FORCE INDEX (PRIMARY) ON w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id
+JOIN sync_outbox o FORCE INDEX (PRIMARY) ON o.id = w.outbox_id
+WHERE w.lease_id <> ? AND o.operation = 'merge';
+
+-- lock_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+FOR UPDATE;
+
+-- share_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+LOCK IN SHARE MODE;
 
 -- wait_again
 UPDATE sync_delivery FORCE INDEX (PRIMARY)
@@ -202,16 +214,11 @@ SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_due)
 WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805;
 
 -- list_waiting
-SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - n.created_at, p.referenced_type, p.referenced_id
-FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
-    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
-    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
-    ORDER BY d.outbox_id
-    LIMIT ?) n
-JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
-WHERE (SELECT COUNT(*) FROM sync_link l
-    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
-ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - d.created_at
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+ORDER BY d.outbox_id
+LIMIT ?;
 
 -- newest_of_keys
 SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
@@ -507,6 +514,13 @@ FROM patient_cache t
 WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
 ORDER BY t.patient_id
 FOR UPDATE;
+
+-- hold_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
+ORDER BY t.patient_id
+LOCK IN SHARE MODE;
 
 -- put_patients
 INSERT INTO patient_cache

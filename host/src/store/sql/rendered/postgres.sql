@@ -183,11 +183,11 @@ WHERE d.target = $1 AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FRO
 ORDER BY d.outbox_id;
 
 -- next_waiting
-SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, (SELECT COUNT(*) FROM sync_dependency p
      WHERE p.target = n.target AND p.outbox_id = n.outbox_id
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
-FROM (SELECT d.target, d.outbox_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id
     FROM sync_delivery d
     WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > CAST($2 AS BIGINT)
     ORDER BY d.outbox_id
@@ -221,8 +221,22 @@ WHERE (SELECT COUNT(*) FROM sync_in_flight w
                     <= (j.aggregate_id, j.aggregate_type, $5, 9223372036854775807)
                 ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s) AND d.status = 'pending') > 0;
 
--- lock_merges
-UPDATE sync_target SET route_revision = route_revision WHERE name = $1;
+-- merging_elsewhere
+SELECT w.aggregate_type, w.aggregate_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+CROSS JOIN LATERAL (SELECT w.aggregate_type, w.aggregate_id, w.outbox_id, w.lease_id FROM sync_in_flight w
+        WHERE w.target = $2 AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id OFFSET 0) w
+CROSS JOIN LATERAL (SELECT o.operation FROM sync_outbox o
+        WHERE o.id = w.outbox_id OFFSET 0) o
+WHERE w.lease_id <> CAST($3 AS BIGINT) AND o.operation = 'merge';
+
+-- lock_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+FOR UPDATE;
+
+-- share_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table'
+FOR KEY SHARE;
 
 -- wait_again
 UPDATE sync_delivery
@@ -242,16 +256,11 @@ SELECT COUNT(*) FROM sync_delivery d
 WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805;
 
 -- list_waiting
-SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - n.created_at, p.referenced_type, p.referenced_id
-FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
-    FROM sync_delivery d
-    WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > CAST($2 AS BIGINT)
-    ORDER BY d.outbox_id
-    LIMIT CAST($3 AS BIGINT)) n
-JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
-WHERE (SELECT COUNT(*) FROM sync_link l
-    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
-ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - d.created_at
+FROM sync_delivery d
+WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > CAST($2 AS BIGINT)
+ORDER BY d.outbox_id
+LIMIT CAST($3 AS BIGINT);
 
 -- newest_of_keys
 SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
@@ -566,6 +575,13 @@ FROM patient_cache t
 WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
 ORDER BY t.patient_id
 FOR UPDATE;
+
+-- hold_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
+ORDER BY t.patient_id
+FOR KEY SHARE;
 
 -- put_patients
 INSERT INTO patient_cache

@@ -150,11 +150,11 @@ WHERE d.target = ? AND d.outbox_id IN (SELECT value FROM json_each(?))
 ORDER BY d.outbox_id;
 
 -- next_waiting
-SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, (SELECT COUNT(*) FROM sync_dependency p
      WHERE p.target = n.target AND p.outbox_id = n.outbox_id
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
-FROM (SELECT d.target, d.outbox_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id
     FROM sync_delivery d
     WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
     ORDER BY d.outbox_id
@@ -181,8 +181,18 @@ WHERE (SELECT COUNT(*) FROM sync_in_flight w
         WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s
              WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
 
--- lock_merges
-UPDATE sync_target SET route_revision = route_revision WHERE name = ?;
+-- merging_elsewhere
+SELECT w.aggregate_type, w.aggregate_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+JOIN sync_in_flight w ON w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id
+JOIN sync_outbox o ON o.id = w.outbox_id
+WHERE w.lease_id <> ? AND o.operation = 'merge';
+
+-- lock_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table';
+
+-- share_moves
+SELECT t.value FROM sync_setting t WHERE t.name = 'users_table';
 
 -- wait_again
 UPDATE sync_delivery
@@ -200,16 +210,11 @@ SELECT COUNT(*) FROM sync_delivery d
 WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805;
 
 -- list_waiting
-SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - n.created_at, p.referenced_type, p.referenced_id
-FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
-    FROM sync_delivery d
-    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
-    ORDER BY d.outbox_id
-    LIMIT ?) n
-JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
-WHERE (SELECT COUNT(*) FROM sync_link l
-    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
-ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - d.created_at
+FROM sync_delivery d
+WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+ORDER BY d.outbox_id
+LIMIT ?;
 
 -- newest_of_keys
 SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
@@ -497,6 +502,12 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
+ORDER BY t.patient_id;
+
+-- hold_patients
+SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
 ORDER BY t.patient_id;
