@@ -3,7 +3,8 @@
 //!
 //! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted or
 //! merged, nor to the encounter of another patient. What it refers to is locked before that is looked at, patients
-//! first, so that none is deleted or merged before the record is committed. Read next: `domain/clinical.rs` for what makes a record valid.
+//! first, so that none is deleted or merged before the record is committed. Read next: `domain/clinical.rs` for what
+//! makes a record valid.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -81,8 +81,8 @@ impl StoreTransaction {
             .collect()
     }
 
-    /// Keeps others from deleting or merging those of these patients that are there until this transaction ends. Call it
-    /// before any record is locked: a merge locks its patients first too.
+    /// Keeps others from deleting or merging those of these patients that are there, until this transaction ends. Call
+    /// it before any record is locked: a merge locks its patients first too.
     ///
     /// # Errors
     /// The database's error.

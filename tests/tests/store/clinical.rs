@@ -113,7 +113,7 @@ async fn a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused
     assert_eq!(service(&stand).put(&both).await.expect("put"), [RecordChange::Created, RecordChange::Created]);
 }
 
-/// A record is written while somebody else's transaction, which began before, takes away what it refers to.
+/// A record is written while another program's transaction, which began before, takes away what it refers to.
 async fn what_is_deleted_or_merged_while_a_record_is_written_is_not_referred_to(stand: Stand) {
     stand.put(&[patient(1, "Seoul"), patient(2, "Busan"), patient(3, "Daegu")]).await;
     service(&stand).put(&[condition("C-1", "P-0003", "E-9", "Asthma")]).await.expect("put");
