@@ -1,5 +1,5 @@
-//! What waiting deliveries lack, by the rule by which `resolve.rs` and `circles.rs` let them wait. `waiting.rs` names it,
-//! and `dependencies.rs` wakes what lacks nothing.
+//! What waiting deliveries lack, by the rule by which `resolve.rs` and `circles.rs` let them wait. `waiting.rs` names
+//! it, and `dependencies.rs` wakes what lacks nothing.
 //!
 //! A dependency is lacking without a link, but not only then: it may have been deleted at the target while a newer
 //! change of it is on its way, or a merge would close a circle which a change on its way may undo. It only reads.
