@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use host::domain::delivery::Status;
 use host::store::{Claim, Lacking, LackingReason, RetryFilter};
 
-use super::{Target, append, claim_one, id, merge, settle, takes_both, unmerge};
+use super::{INSERT, Target, append, claim_one, id, merge, settle, takes_both, unmerge};
 use crate::differential::plan::Dice;
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, failed, patient, request, route};
@@ -126,6 +126,12 @@ async fn a_circle_of_merges_that_a_lost_lease_delivered_is_noticed_when_they_are
     target.drain(&stand).await;
     let counts = stand.counts().await;
     assert_eq!((counts.pending, counts.failed), (0, 1), "and nothing is sent in a circle for ever");
+    // A record still stands for both, so that what refers to them goes on.
+    let refs = r#"[{"name": "subject", "type": "patient", "id": "P-1"}]"#;
+    let row = format!("{INSERT}('encounter', 'E-1', 'create', '{{}}', '{refs}')");
+    stand.database.execute(&row).await.expect("insert");
+    target.drain(&stand).await;
+    assert_eq!(target.encounters.get("E-1").map(String::as_str), Some("#P-2"));
 }
 
 async fn a_merge_that_waits_for_a_circle_to_be_undone_names_it(stand: Stand) {
