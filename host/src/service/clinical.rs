@@ -160,8 +160,8 @@ async fn examine(
     records: &[ClinicalRecord],
     for_update: bool,
 ) -> Result<Vec<RecordChange>, ServiceError> {
-    let references = records.iter().flat_map(ClinicalRecord::references);
-    let (patients, others): (Vec<_>, Vec<_>) = references.partition(|reference| reference.key().is_patient());
+    let all = records.iter().flat_map(ClinicalRecord::references);
+    let (patients, others): (Vec<_>, Vec<_>) = all.partition(|reference| reference.key().is_patient());
     if for_update && !patients.is_empty() {
         transaction.hold_patients(patients.iter().map(|reference| reference.aggregate_id.as_str())).await?;
     }

@@ -57,7 +57,7 @@ fn moves(settlement: &Settlement) -> bool {
 }
 
 /// Whether it confirms something that went out with the id of another record.
-fn went_out_with_ids(settlement: &&Settlement) -> bool {
+fn went_out_with_ids(settlement: &Settlement) -> bool {
     settlement.receipt.is_some() && !settlement.sent.is_empty()
 }
 
@@ -67,7 +67,7 @@ impl StoreTransaction {
         if settlements.iter().any(moves) {
             return self.lock_moves().await;
         }
-        if settlements.iter().any(|one| went_out_with_ids(&one)) {
+        if settlements.iter().any(went_out_with_ids) {
             self.fetch(ShareMoves {}).await?;
         }
         Ok(())
@@ -85,7 +85,7 @@ impl StoreTransaction {
         target: &str,
         settlements: &[Settlement],
     ) -> Result<BTreeMap<ChangeId, AggregateKey>, StoreError> {
-        let confirmed: Vec<_> = settlements.iter().filter(went_out_with_ids).collect();
+        let confirmed: Vec<_> = settlements.iter().filter(|one| went_out_with_ids(one)).collect();
         let keys: BTreeSet<_> = confirmed.iter().flat_map(|one| &one.sent).map(Reference::key).collect();
         if keys.is_empty() {
             return Ok(BTreeMap::new());

@@ -174,7 +174,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "moves of records and settlements of what refers to them take turns",
         file: "host/src/store/outdated.rs",
-        mutation: &[("if settlements.iter().any(|one| went_out_with_ids(&one)) {", "if false {")],
+        mutation: &[("if settlements.iter().any(went_out_with_ids) {", "if false {")],
         suite: Suite::Store,
         test: "merging::on_postgres::a_merge_and_a_dependent_that_are_settled_side_by_side_do_not_miss_each_other",
     },
