@@ -117,6 +117,11 @@ macro_rules! schema {
                     name: "merge",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0017_merge.sql")),
                 },
+                Migration {
+                    version: 18,
+                    name: "journal",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0018_journal.sql")),
+                },
             ],
         }
     };

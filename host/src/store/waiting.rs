@@ -2,11 +2,13 @@
 //! decides which deliveries wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::sql::{CountWaiting, Json, ListWaiting, NewestOfKeys, ReadReferences};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::words::one_line;
 
 /// The maximum length of a followed chain of waiting deliveries.
 const CHAIN_MAX: usize = 16;
@@ -40,6 +42,29 @@ pub enum LackingReason {
     Waits,
     /// It waits for itself, through this cycle of aggregates.
     Circle(Vec<AggregateKey>),
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match &self.reason {
+            LackingReason::NotWritten => "not written yet".to_owned(),
+            LackingReason::Delivery(Status::Pending | Status::Processing) => "not delivered yet".to_owned(),
+            LackingReason::Delivery(Status::Failed) => "failed: see `host failed list`".to_owned(),
+            LackingReason::Delivery(Status::Skipped) => "skipped by the target".to_owned(),
+            LackingReason::Delivery(Status::Dismissed) => "dismissed: see `host failed list --dismissed`".to_owned(),
+            LackingReason::Delivery(Status::Done | Status::Superseded) => "without an id at the target".to_owned(),
+            LackingReason::Waits => "waits too".to_owned(),
+            LackingReason::Circle(keys) => {
+                let way: Vec<_> = keys.iter().skip(1).chain(keys.first()).map(name).collect();
+                format!("in a circle: it waits for {}", way.join(", which waits for "))
+            }
+        };
+        write!(formatter, "{} ({why})", name(&self.key))
+    }
+}
+
+fn name(key: &AggregateKey) -> String {
+    one_line(&format!("{} {}", key.aggregate_type, key.aggregate_id), usize::MAX)
 }
 
 /// The state of an aggregate at a target.
@@ -124,6 +149,24 @@ impl StoreTransaction {
             }
         }
         Ok(waiting)
+    }
+
+    /// What one waiting delivery waits for, with the reasons.
+    pub(super) async fn lacks(
+        &mut self,
+        target: &str,
+        change_id: ChangeId,
+        key: &AggregateKey,
+    ) -> Result<Vec<Lacking>, StoreError> {
+        let missing = self.missing(target, &[change_id]).await?.remove(&change_id).unwrap_or_default();
+        let lacks = missing.into_iter().map(|key| Lacking { key, reason: LackingReason::NotWritten }).collect();
+        let mut waiting = [WaitingDelivery { change_id, key: key.clone(), age_ms: 0, lacks }];
+        let known = self.known(target, &waiting).await?;
+        for lacking in &mut waiting[0].lacks {
+            lacking.reason = reason(&lacking.key, &known);
+        }
+        let [waiting] = waiting;
+        Ok(waiting.lacks)
     }
 
     /// The state of every aggregate that these deliveries wait for, directly or indirectly.

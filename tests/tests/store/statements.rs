@@ -45,6 +45,11 @@ const MEANT: &[(&str, &str)] = &[
     ("resend_candidates", "t"),
     ("knows_link", "t"),
     ("read_counts", "c"),
+    ("trace_in_flight", "t"),
+    ("trace_links", "t"),
+    ("trace_dependencies", "t"),
+    ("trace_dismissals", "t"),
+    ("trace_findings", "t"),
     // Of at most 10,001 rows.
     ("count_unrouted", "n"),
     // Of so many as one step takes, or as are shown.
