@@ -7,7 +7,11 @@ use crate::domain::attempt::Attempt;
 use crate::domain::delivery::Status;
 use crate::domain::effects::{Effect, Effects, Template};
 use crate::domain::ids::ChangeId;
+use crate::domain::words::one_line;
 use crate::store::{RecordedAttempt, Story, TracedDelivery, TracedInFlight};
+
+/// How much of a statement is shown; the JSON has all of it.
+const SQL_CHARS_SHOWN: usize = 100;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +151,7 @@ fn effect_lines(effects: &Effects) -> Vec<String> {
         let refused = if effect.refused > 0 { format!(", {} refused", effect.refused) } else { String::new() };
         match &effect.template {
             Template::Statement { sql } => {
+                let sql = one_line(sql, SQL_CHARS_SHOWN);
                 format!("{} x {sql} ({}{refused})", effect.count, counted(effect.rows, "row"))
             }
             Template::Request { method, path, status } => {

@@ -201,15 +201,16 @@ impl Explanation {
     }
 
     fn failed(&self, at: Option<i64>, attempts: i64, kind: &str, message: &str) -> String {
-        let (change, target, since) = (self.change(), &self.target, self.since_text(at));
+        let (change, target) = (self.change(), &self.target);
+        let when = at.map(|at| format!(" at {}", self.at(at))).unwrap_or_default();
         if attempts == 0 {
             return format!(
-                "failed: the host refused {change} for {target}{since}: {message}; fix: let the application write it \
+                "failed: the host refused {change} for {target}{when}: {message}; fix: let the application write it \
                  again"
             );
         }
         format!(
-            "failed: {change} failed at {target}{since}, attempts {attempts}: {kind}: {message}; fix the cause, then \
+            "failed: {target} did not accept {change}{when}, attempts {attempts}: {kind}: {message}; fix the cause, then \
              `host retry`"
         )
     }

@@ -223,7 +223,7 @@ async fn a_failure_is_explained(stand: Stand) {
     with_host(&stand, &["patient"]).await;
     put(&stand, 1, "Seoul").await;
     settle(&stand, |delivery| failed(delivery, Status::Failed, 0)).await;
-    let failure = "failed: change # of patient P-0001 failed at openemr since 22:13:20 UTC, attempts 1: invalid: fname: 300 \
+    let failure = "failed: openemr did not accept change # of patient P-0001 at 22:13:20 UTC, attempts 1: invalid: fname: 300 \
                    characters, at most 255; fix the cause, then `host retry`";
     expect(&stand, ReasonClass::Failed, 14, failure).await;
     let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('patient', 'P-0002', \
