@@ -80,7 +80,7 @@ enum Verb {
     Failed(failed::Verb),
     /// List deliveries that wait for something that they refer to
     Waiting(waiting::Arguments),
-    /// Show what happened to a patient or change, or list deliveries
+    /// Show what happened to a patient, or list deliveries
     Trace(trace::Arguments),
     /// Explain why a patient is not at a target yet
     Why(why::Arguments),

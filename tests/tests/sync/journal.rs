@@ -18,7 +18,7 @@ const MARKED: [&str; 6] = ["Marlowe", "Quillfeather", "1931-07-19", "Zanzibar", 
 fn marked_patient() -> Value {
     serde_json::json!({
         "patient_id": "marked-id-77", "family_name": "Marlowe", "given_name": "Quillfeather", "birth_date": "1931-07-19",
-        "gender": "female", "city": "Zanzibar", "address_line": "Marktstrasse 5",
+        "gender": "female", "city": "Zanzibar", "street": "Marktstrasse 5",
     })
 }
 

@@ -33,10 +33,11 @@ FROM sync_target t
 ORDER BY w.target;
 
 -- name: trace_unrouted
--- The newest changes of an aggregate that are not routed yet.
+-- The newest changes of an aggregate that are not routed yet. The expression keeps the key from being walked, which has
+-- the routed ones too.
 SELECT o.id FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.aggregate_type = :aggregate_type AND o.aggregate_id = :aggregate_id
-ORDER BY o.id DESC
+ORDER BY o.id + 0 DESC
 LIMIT :limit;
 
 -- name: trace_changes
@@ -56,30 +57,31 @@ FROM sync_target t
 ORDER BY l.target;
 
 -- name: trace_dependencies
--- What the deliveries of these changes depend on, and since when the target has it.
+-- What the deliveries of these changes depend on, and since when the target has it. A cross join begins with the few
+-- targets in every database.
 SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
 FROM sync_target t
-JOIN sync_dependency r {force_index(PRIMARY)} ON r.target = t.name AND {key_in_ids(r.outbox_id)}
+CROSS JOIN sync_dependency r {force_index(PRIMARY)}
 {left_lookup(
     sync_link, l,
     l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id,
     l.synced_at)}
+WHERE r.target = t.name AND {key_in_ids(r.outbox_id)}
 ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
 
 -- name: trace_dismissals
 SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
 FROM sync_target t
-JOIN sync_dismissal d {force_index(PRIMARY)} ON d.target = t.name AND {key_in_ids(d.outbox_id)}
+CROSS JOIN sync_dismissal d {force_index(PRIMARY)}
+WHERE d.target = t.name AND {key_in_ids(d.outbox_id)}
 ORDER BY d.outbox_id, d.target;
 
 -- name: trace_findings
 -- Where a verification found that a target does not hold what was delivered.
 SELECT f.target, f.state, f.found_at
 FROM sync_target t
-{lookup(
-    sync_verification_finding, f, PRIMARY,
-    f.target = t.name AND f.aggregate_type = :aggregate_type AND f.aggregate_id = :aggregate_id,
-    f.target, f.state, f.found_at)}
+CROSS JOIN sync_verification_finding f {force_index(PRIMARY)}
+WHERE f.target = t.name AND f.aggregate_type = :aggregate_type AND f.aggregate_id = :aggregate_id
 ORDER BY f.target;
 
 -- name: trace_merges

@@ -20,9 +20,9 @@ fn a_template_holds_no_literal() {
         (
             "UPDATE t SET a = CONCAT('Kim', ?), b = 1.5 WHERE id = 7",
             Verb::Write,
-            "UPDATE `t` SET `a` = CONCAT(?,...), `b` = ? WHERE `id` = ?",
+            "UPDATE `t` SET `a` = concat(?, ?), `b` = ? WHERE `id` = ?",
         ),
-        ("SELECT GROUP_CONCAT(a SEPARATOR 'Kim') FROM t", Verb::Read, "SELECT GROUP_CONCAT(`a` SEPARATOR ?) FROM `t`"),
+        ("SELECT GROUP_CONCAT(a SEPARATOR 'Kim') FROM t", Verb::Read, "SELECT group_concat(`a` SEPARATOR ?) FROM `t`"),
     ] {
         let found = template(Dialect::MySql, sql, verb);
         assert_eq!(found, expected);
