@@ -1,7 +1,7 @@
 //! The journal: one row of `sync_attempt` for each attempt of a batch, written in the transaction that settles it.
 //!
-//! The statements and requests of an attempt are nearly always the same few lists, so `sync_effects` has each list once,
-//! and a row of the journal has only its counts. A host writes a list when it has not written it for half a day;
+//! The statements and requests of an attempt are nearly always the same few lists. So `sync_effects` has each list
+//! once, and a row of the journal has only its counts. A host writes a list when it has not written it for half a day;
 //! retention deletes a list only two days after the last attempt that may have it. Nothing here holds a value of a
 //! payload, and no step of the protocol reads it.
 

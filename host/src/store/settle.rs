@@ -79,7 +79,7 @@ struct LinkRow<'a> {
 pub struct BatchResults<'a> {
     /// What became of the changes that are finished or tried again later.
     pub settlements: &'a [Settlement],
-    /// The changes that stay in flight, in doubt. For them only the attempts and the failure are written. A change whose
+    /// The changes that stay in flight, in doubt. For them only the attempts and the failure are written. One whose
     /// attempts are spent fails when the lease expires.
     pub in_doubt: &'a [Settlement],
     /// Where the target's ids of patients go.

@@ -51,7 +51,9 @@ WHERE a.target = :target;
 
 -- name: old_attempts
 -- A chunk of the attempts in the order of their leases: whether each may go, and whether it is old.
-SELECT a.lease_id, CASE WHEN a.started_at < :cutoff THEN 1 ELSE 0 END, CASE WHEN a.started_at < :cutoff THEN 1 ELSE 0 END
+SELECT a.lease_id,
+    CASE WHEN a.started_at < :cutoff THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < :cutoff THEN 1 ELSE 0 END
 FROM sync_attempt a
 WHERE a.lease_id > :after
 ORDER BY a.lease_id

@@ -384,21 +384,12 @@ statements! {
     "journal.sql" {
         PutEffects<'a> = put_effects { sha256: &'a str, effects: &'a str }
         PutAttempt<'a> = put_attempt {
-            lease_id: LeaseId,
-            target: &'a str,
-            host: &'a str,
-            adapter_name: Option<&'a str>,
-            adapter_version: Option<&'a str>,
-            adapter_sha256: Option<&'a str>,
+            lease_id: LeaseId, target: &'a str, host: &'a str,
+            adapter_name: Option<&'a str>, adapter_version: Option<&'a str>, adapter_sha256: Option<&'a str>,
             interface_version: Option<&'a str>,
-            elapsed_ms: i64,
-            calls: i64,
-            changes: i64,
-            outcomes: &'a str,
-            effects_sha256: Option<&'a str>,
-            effect_counts: Option<&'a str>,
-            cause_kind: Option<&'a str>,
-            cause: Option<&'a str>,
+            elapsed_ms: i64, calls: i64, changes: i64, outcomes: &'a str,
+            effects_sha256: Option<&'a str>, effect_counts: Option<&'a str>,
+            cause_kind: Option<&'a str>, cause: Option<&'a str>,
         }
         KnowsAttempt = knows_attempt { lease_id: LeaseId }
         ReadAttempts<'a> = read_attempts { ids: Ids<'a> }
@@ -411,11 +402,8 @@ statements! {
         ChangeKey = change_key { change_id: ChangeId }
         EventKey<'a> = event_key { event_id: &'a str }
         TraceDeliveries<'a> = trace_deliveries {
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-            target: Option<&'a str>,
-            change_id: Option<ChangeId>,
-            limit: u32,
+            aggregate_type: &'a str, aggregate_id: &'a str,
+            target: Option<&'a str>, change_id: Option<ChangeId>, limit: u32,
         }
         TraceInFlight<'a> = trace_in_flight { aggregate_type: &'a str, aggregate_id: &'a str }
         TraceUnrouted<'a> = trace_unrouted { aggregate_type: &'a str, aggregate_id: &'a str, limit: u32 }
@@ -427,19 +415,10 @@ statements! {
         TraceMerges<'a> = trace_merges { patient_id: &'a str, limit: u32 }
         PageDeliveries<'a> = page_deliveries { target: &'a str, before: i64, limit: u32 }
         PageEnded<'a> = page_ended {
-            target: &'a str,
-            marker: i64,
-            kind: Option<&'a str>,
-            since: Option<i64>,
-            before: i64,
-            limit: u32,
+            target: &'a str, marker: i64, kind: Option<&'a str>, since: Option<i64>, before: i64, limit: u32,
         }
         CountCauses<'a> = count_causes {
-            target: &'a str,
-            marker: i64,
-            kind: Option<&'a str>,
-            since: Option<i64>,
-            limit: u32,
+            target: &'a str, marker: i64, kind: Option<&'a str>, since: Option<i64>, limit: u32,
         }
         QueuedBefore<'a> = queued_before { target: &'a str, due_at: i64, change_id: ChangeId }
     }
