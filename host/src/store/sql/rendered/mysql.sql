@@ -1282,7 +1282,9 @@ ORDER BY a.lease_id DESC
 LIMIT ?;
 
 -- old_attempts
-SELECT a.lease_id, CASE WHEN a.started_at < ? THEN 1 ELSE 0 END, CASE WHEN a.started_at < ? THEN 1 ELSE 0 END
+SELECT a.lease_id,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END
 FROM sync_attempt a
 WHERE a.lease_id > ?
 ORDER BY a.lease_id
@@ -1328,7 +1330,7 @@ ORDER BY w.target;
 -- trace_unrouted
 SELECT o.id FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.aggregate_type = ? AND o.aggregate_id = ?
-ORDER BY o.id DESC
+ORDER BY o.id + 0 DESC
 LIMIT ?;
 
 -- trace_changes
@@ -1346,20 +1348,23 @@ ORDER BY l.target;
 -- trace_dependencies
 SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
 FROM sync_target t
-JOIN sync_dependency r FORCE INDEX (PRIMARY) ON r.target = t.name AND r.outbox_id IN (?, ?)
+CROSS JOIN sync_dependency r FORCE INDEX (PRIMARY)
 LEFT JOIN sync_link l ON l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id
+WHERE r.target = t.name AND r.outbox_id IN (?, ?)
 ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
 
 -- trace_dismissals
 SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
 FROM sync_target t
-JOIN sync_dismissal d FORCE INDEX (PRIMARY) ON d.target = t.name AND d.outbox_id IN (?, ?)
+CROSS JOIN sync_dismissal d FORCE INDEX (PRIMARY)
+WHERE d.target = t.name AND d.outbox_id IN (?, ?)
 ORDER BY d.outbox_id, d.target;
 
 -- trace_findings
 SELECT f.target, f.state, f.found_at
 FROM sync_target t
-JOIN sync_verification_finding f FORCE INDEX (PRIMARY) ON f.target = t.name AND f.aggregate_type = ? AND f.aggregate_id = ?
+CROSS JOIN sync_verification_finding f FORCE INDEX (PRIMARY)
+WHERE f.target = t.name AND f.aggregate_type = ? AND f.aggregate_id = ?
 ORDER BY f.target;
 
 -- trace_merges

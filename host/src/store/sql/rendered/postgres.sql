@@ -1359,7 +1359,9 @@ FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.cause_kind
 WHERE a.target = $3;
 
 -- old_attempts
-SELECT a.lease_id, CASE WHEN a.started_at < CAST($1 AS BIGINT) THEN 1 ELSE 0 END, CASE WHEN a.started_at < CAST($2 AS BIGINT) THEN 1 ELSE 0 END
+SELECT a.lease_id,
+    CASE WHEN a.started_at < CAST($1 AS BIGINT) THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < CAST($2 AS BIGINT) THEN 1 ELSE 0 END
 FROM sync_attempt a
 WHERE a.lease_id > CAST($3 AS BIGINT)
 ORDER BY a.lease_id
@@ -1407,7 +1409,7 @@ ORDER BY w.target;
 -- trace_unrouted
 SELECT o.id FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.aggregate_type = $1 AND o.aggregate_id = $2
-ORDER BY o.id DESC
+ORDER BY o.id + 0 DESC
 LIMIT CAST($3 AS BIGINT);
 
 -- trace_changes
@@ -1426,22 +1428,24 @@ ORDER BY l.target;
 -- trace_dependencies
 SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
 FROM sync_target t
-JOIN sync_dependency r ON r.target = t.name AND r.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+CROSS JOIN sync_dependency r
 LEFT JOIN LATERAL (SELECT l.synced_at FROM sync_link l
         WHERE l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id OFFSET 0) l ON TRUE
+WHERE r.target = t.name AND r.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
 ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
 
 -- trace_dismissals
 SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
 FROM sync_target t
-JOIN sync_dismissal d ON d.target = t.name AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+CROSS JOIN sync_dismissal d
+WHERE d.target = t.name AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
 ORDER BY d.outbox_id, d.target;
 
 -- trace_findings
 SELECT f.target, f.state, f.found_at
 FROM sync_target t
-CROSS JOIN LATERAL (SELECT f.target, f.state, f.found_at FROM sync_verification_finding f
-        WHERE f.target = t.name AND f.aggregate_type = $1 AND f.aggregate_id = $2 OFFSET 0) f
+CROSS JOIN sync_verification_finding f
+WHERE f.target = t.name AND f.aggregate_type = $1 AND f.aggregate_id = $2
 ORDER BY f.target;
 
 -- trace_merges

@@ -1276,7 +1276,9 @@ ORDER BY a.lease_id DESC
 LIMIT ?;
 
 -- old_attempts
-SELECT a.lease_id, CASE WHEN a.started_at < ? THEN 1 ELSE 0 END, CASE WHEN a.started_at < ? THEN 1 ELSE 0 END
+SELECT a.lease_id,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END
 FROM sync_attempt a
 WHERE a.lease_id > ?
 ORDER BY a.lease_id
@@ -1322,7 +1324,7 @@ ORDER BY w.target;
 -- trace_unrouted
 SELECT o.id FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.aggregate_type = ? AND o.aggregate_id = ?
-ORDER BY o.id DESC
+ORDER BY o.id + 0 DESC
 LIMIT ?;
 
 -- trace_changes
@@ -1340,20 +1342,23 @@ ORDER BY l.target;
 -- trace_dependencies
 SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
 FROM sync_target t
-JOIN sync_dependency r ON r.target = t.name AND r.outbox_id IN (SELECT value FROM json_each(?))
+CROSS JOIN sync_dependency r
 LEFT JOIN sync_link l ON l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id
+WHERE r.target = t.name AND r.outbox_id IN (SELECT value FROM json_each(?))
 ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
 
 -- trace_dismissals
 SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
 FROM sync_target t
-JOIN sync_dismissal d ON d.target = t.name AND d.outbox_id IN (SELECT value FROM json_each(?))
+CROSS JOIN sync_dismissal d
+WHERE d.target = t.name AND d.outbox_id IN (SELECT value FROM json_each(?))
 ORDER BY d.outbox_id, d.target;
 
 -- trace_findings
 SELECT f.target, f.state, f.found_at
 FROM sync_target t
-JOIN sync_verification_finding f ON f.target = t.name AND f.aggregate_type = ? AND f.aggregate_id = ?
+CROSS JOIN sync_verification_finding f
+WHERE f.target = t.name AND f.aggregate_type = ? AND f.aggregate_id = ?
 ORDER BY f.target;
 
 -- trace_merges
