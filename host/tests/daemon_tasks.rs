@@ -23,7 +23,7 @@ use host::domain::patient::{Day, Patient};
 use host::plugin::Limits;
 use host::service::PatientService;
 use host::store::{Store, StoreClock};
-use host::sync::{Breakdown, Daemon, SyncOptions};
+use host::sync::{Breakdown, Daemon, Retention, SyncOptions};
 use host::target::{Target, TargetKind, TargetSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,8 @@ fn options() -> SyncOptions {
         hangs_after_ms: 3_000,
         retry: RetryPolicy::default(),
         breaker: BreakerPolicy::default(),
-        retention_ms: 86_400_000,
+        retention: Retention { finished_ms: 86_400_000, journal_ms: 86_400_000 },
+        journal: true,
         fifo_types: Vec::new(),
         disabled_targets: Vec::new(),
     }

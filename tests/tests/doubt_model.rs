@@ -8,7 +8,7 @@
 //! - `Look` is the adapter's search by identifier, `plugins/fhir/src/delivery/first.rs`.
 //! - `Send` is the fence right before a request that writes (`Store::renew_for` with `in_doubt_ms`), and the request.
 //! - `Work` is the server's: a create makes a record, an update needs the version that was read (`If-Match`).
-//! - `Answer` reaches the host; `Cut` does not, and the call ends in doubt: `Store::settle_in_part` keeps the lease.
+//! - `Answer` reaches the host; `Cut` does not, and the call ends in doubt: `Store::settle_batch` keeps the lease.
 //! - `Expire` is `Store::take_expired_leases`. A lease that covers a request lasts until the server is done with it:
 //!   this is what `in_doubt_ms` promises, and all that is assumed of time.
 //!

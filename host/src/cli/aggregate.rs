@@ -26,20 +26,48 @@ pub(super) struct AggregateArguments {
 
 impl AggregateArguments {
     pub(super) fn key(&self) -> Option<AggregateKey> {
-        match (&self.patient, &self.aggregate_type, &self.aggregate_id) {
-            (Some(patient), _, _) => Some(AggregateKey::patient(patient)),
-            (None, Some(kind), Some(id)) => {
-                Some(AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() })
-            }
-            // clap refuses one of the pair alone.
-            (None, _, _) => None,
-        }
+        key(self.patient.as_ref(), self.aggregate_type.as_ref(), self.aggregate_id.as_ref())
     }
 
     /// The aggregate, for a command that needs one.
     pub(super) fn required(&self) -> Result<AggregateKey, CliError> {
         let missing = || CliError::Usage("name the aggregate: --patient ID, or --type TYPE --id ID".to_owned());
         self.key().ok_or_else(missing)
+    }
+}
+
+/// One aggregate, or none: a patient without an option, since most questions are about one.
+#[derive(Debug, clap::Args)]
+pub(super) struct SubjectArguments {
+    /// The patient's id
+    #[arg(value_name = "PATIENT", conflicts_with_all = ["aggregate_type", "aggregate_id"])]
+    patient: Option<String>,
+    /// Another aggregate: its type, with --id
+    #[arg(long = "type", value_name = "TYPE", requires = "aggregate_id")]
+    aggregate_type: Option<String>,
+    /// Another aggregate: its id, with --type
+    #[arg(long = "id", value_name = "ID", requires = "aggregate_type")]
+    aggregate_id: Option<String>,
+}
+
+impl SubjectArguments {
+    pub(super) fn key(&self) -> Option<AggregateKey> {
+        key(self.patient.as_ref(), self.aggregate_type.as_ref(), self.aggregate_id.as_ref())
+    }
+
+    /// The aggregate, for a command that needs one.
+    pub(super) fn required(&self) -> Result<AggregateKey, CliError> {
+        let missing = || CliError::Usage("say which: PATIENT, or --type TYPE --id ID for another aggregate".to_owned());
+        self.key().ok_or_else(missing)
+    }
+}
+
+fn key(patient: Option<&String>, kind: Option<&String>, id: Option<&String>) -> Option<AggregateKey> {
+    match (patient, kind, id) {
+        (Some(patient), _, _) => Some(AggregateKey::patient(patient)),
+        (None, Some(kind), Some(id)) => Some(AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() }),
+        // clap refuses one of the pair alone.
+        (None, _, _) => None,
     }
 }
 

@@ -29,8 +29,12 @@ mod status;
 mod status_json;
 mod status_summary;
 mod target;
+mod trace;
+mod trace_events;
+mod trace_list;
 mod verify;
 mod waiting;
+mod why;
 mod wiring;
 
 use std::io::Write as _;
@@ -76,6 +80,10 @@ enum Verb {
     Failed(failed::Verb),
     /// List deliveries that wait for something that they refer to
     Waiting(waiting::Arguments),
+    /// Show what happened to a patient, or list deliveries
+    Trace(trace::Arguments),
+    /// Explain why a patient is not at a target yet
+    Why(why::Arguments),
     /// Compare what a target holds with what was delivered
     Verify(verify::Arguments),
     /// List or resolve conflicts with a target's own state
@@ -195,6 +203,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
         Verb::Failed(verb) => failed::run(&config, &verb).await,
         Verb::Waiting(arguments) => waiting::run(&config, &arguments).await,
+        Verb::Trace(arguments) => trace::run(&config, &arguments).await,
+        Verb::Why(arguments) => why::run(&config, &arguments).await,
         Verb::Verify(arguments) => verify::run(&config, &arguments).await,
         Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
         Verb::Resync(arguments) => resync::run(&config, &arguments).await,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
+pub(super) use crate::domain::times::{age, time};
 use crate::domain::words::{is_unprintable, one_line};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
@@ -119,24 +120,6 @@ pub(super) fn printable(text: &str) -> String {
     one_line(text, usize::MAX)
 }
 
-/// Formats a time of the store.
-pub(super) fn time(millis: i64) -> String {
-    jiff::Timestamp::from_millisecond(millis)
-        .map_or_else(|_| "an unknown time".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-}
-
-/// Formats a duration: `850 ms`, `12 s`, `5 min`, `3 h`, `4 d`.
-pub(super) fn age(millis: i64) -> String {
-    match millis {
-        ..0 => "0 s".to_owned(),
-        0..1_000 => format!("{millis} ms"),
-        1_000..120_000 => format!("{} s", millis / 1_000),
-        120_000..7_200_000 => format!("{} min", millis / 60_000),
-        7_200_000..172_800_000 => format!("{} h", millis / 3_600_000),
-        _ => format!("{} d", millis / 86_400_000),
-    }
-}
-
 /// A target's name in its usual spelling.
 pub(super) fn target_label(name: &str) -> &str {
     match name {
@@ -166,11 +149,5 @@ mod tests {
         let text = in_ascii_where_it_matters(&value.to_string());
         assert_eq!(text, r#"{"a\u009b":"b\u001b\u007f\u202e\udb40\udc41김"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
-    }
-
-    #[test]
-    fn ages_are_shown_in_the_largest_unit() {
-        let ages = [-5, 850, 12_000, 300_000, 10_800_000, 345_600_000].map(age);
-        assert_eq!(ages, ["0 s", "850 ms", "12 s", "5 min", "3 h", "4 d"]);
     }
 }

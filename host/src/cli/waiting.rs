@@ -8,7 +8,6 @@ use super::error::CliError;
 use super::output::{age, line, printable};
 use super::{output, wiring};
 use crate::config::Config;
-use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::store::{Lacking, LackingReason, WaitingDelivery};
 
@@ -56,26 +55,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 /// A delivery and its missing dependencies, in one line.
 pub(super) fn describe(target: &str, one: &WaitingDelivery) -> String {
-    let lacks: Vec<_> = one.lacks.iter().map(describe_lacking).collect();
+    let lacks: Vec<_> = one.lacks.iter().map(ToString::to_string).collect();
     format!("change {} of {} [{target}] waits for {}", one.change_id, name(&one.key), lacks.join(" and for "))
-}
-
-fn describe_lacking(Lacking { key, reason, was_deleted }: &Lacking) -> String {
-    let why = match reason {
-        LackingReason::NotWritten => "not written yet".to_owned(),
-        LackingReason::Delivery(Status::Pending | Status::Processing) => "not delivered yet".to_owned(),
-        LackingReason::Delivery(Status::Failed) => "failed: see `host failed list`".to_owned(),
-        LackingReason::Delivery(Status::Skipped) => "skipped by the target".to_owned(),
-        LackingReason::Delivery(Status::Dismissed) => "dismissed: see `host failed list --dismissed`".to_owned(),
-        LackingReason::Delivery(Status::Done | Status::Superseded) => "without an id at the target".to_owned(),
-        LackingReason::Waits => "waits too".to_owned(),
-        LackingReason::Circle(keys) => {
-            let way: Vec<_> = keys.iter().skip(1).chain(keys.first()).map(name).collect();
-            format!("in a circle: it waits for {}", way.join(", which waits for "))
-        }
-    };
-    let again = if *was_deleted { "deleted at the target and written again: " } else { "" };
-    format!("{} ({again}{why})", name(key))
 }
 
 fn name(key: &AggregateKey) -> String {
@@ -114,6 +95,7 @@ fn lacking_json(Lacking { key, reason, was_deleted }: &Lacking) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::Status;
 
     #[test]
     fn a_waiting_delivery_is_described_with_every_missing_dependency() {

@@ -17,7 +17,7 @@ use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
 use crate::store::{MigrationError, Store, StoreClock};
-use crate::sync::SyncOptions;
+use crate::sync::{Retention, SyncOptions};
 use crate::target::{Target, TargetKind, TargetSpec};
 
 /// The time limit of a statement of the store.
@@ -31,6 +31,9 @@ pub(super) const CA_BYTES_MAX: u64 = 4 << 20;
 
 /// How often the host checks whether an adapter's file has changed, in milliseconds.
 const WATCH_MS: u64 = 1_000;
+
+/// One day in milliseconds.
+const DAY_MS: i64 = 86_400_000;
 
 /// A task that was not polled for this many milliseconds hangs. No step of a task computes that long.
 const HANGS_AFTER_MS: u64 = 20_000;
@@ -196,7 +199,11 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         hangs_after_ms: HANGS_AFTER_MS,
         retry: sync.retry,
         breaker: sync.breaker,
-        retention_ms: i64::from(config.retention.done_days) * 86_400_000,
+        retention: Retention {
+            finished_ms: i64::from(config.retention.done_days) * DAY_MS,
+            journal_ms: i64::from(config.retention.journal_days) * DAY_MS,
+        },
+        journal: sync.journal,
         fifo_types: fifo_types(config),
         disabled_targets: disabled.map(|target| target.name.clone()).collect(),
     }

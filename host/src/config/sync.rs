@@ -17,17 +17,21 @@ pub struct SyncConfig {
     pub drain_timeout_ms: u64,
     /// How often a healthy target is checked again.
     pub recheck_interval_ms: u64,
+    /// Whether each attempt is recorded in the journal.
+    pub journal: bool,
     /// `[sync.retry]`: retries of a change after a transient failure.
     pub retry: RetryPolicy,
     /// `[sync.breaker]`: a target that is down.
     pub breaker: BreakerPolicy,
 }
 
-/// `[retention]`: how long finished deliveries are kept.
+/// `[retention]`: how long finished deliveries and the journal are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionConfig {
     /// How many days done and superseded deliveries are kept.
     pub done_days: u32,
+    /// How many days the journal's attempts are kept.
+    pub journal_days: u32,
 }
 
 /// Reads the section; also gives `batch`, the default for every target's `limits.batch`.
@@ -37,6 +41,7 @@ pub(super) fn read_sync(mut sync: SectionReader<'_>) -> (SyncConfig, u32) {
         lease_ms: sync.integer("lease_ms", 1_000..=HOUR_MS, 30_000),
         drain_timeout_ms: sync.integer("drain_timeout_ms", 0..=HOUR_MS, 30_000),
         recheck_interval_ms: sync.integer("recheck_interval_ms", 1_000..=24 * HOUR_MS, 300_000),
+        journal: sync.boolean("journal", true),
         retry: read_retry(sync.section("retry")),
         breaker: read_breaker(sync.section("breaker")),
     };
@@ -73,7 +78,10 @@ fn read_breaker(mut breaker: SectionReader<'_>) -> BreakerPolicy {
 }
 
 pub(super) fn read_retention(mut retention: SectionReader<'_>) -> RetentionConfig {
-    let config = RetentionConfig { done_days: retention.count("done_days", 1..=36_500, 30) };
+    let config = RetentionConfig {
+        done_days: retention.count("done_days", 1..=36_500, 30),
+        journal_days: retention.count("journal_days", 1..=36_500, 30),
+    };
     retention.finish(&[]);
     config
 }

@@ -3,11 +3,13 @@
 //!
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
+pub mod attempt;
 pub mod change;
 pub mod clinical;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;
+pub mod effects;
 pub mod grants;
 pub mod headers;
 pub mod hex;
@@ -17,6 +19,7 @@ pub mod patient;
 pub mod references;
 pub mod secret;
 pub mod spelling;
+pub mod times;
 pub mod user;
 pub mod verification;
 pub mod words;

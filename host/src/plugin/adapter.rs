@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::exports::Exports;
 use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, response};
+use crate::domain::attempt::AdapterIdentity;
 use crate::domain::change::Descriptor;
 
 /// Memory for the call of `describe`, MiB. An adapter with an interpreter inside takes about 15.
@@ -54,6 +55,16 @@ impl Adapter {
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    /// How the journal names it.
+    pub(super) fn identity(&self) -> AdapterIdentity {
+        AdapterIdentity {
+            name: self.descriptor.name.clone(),
+            version: self.descriptor.version.clone(),
+            sha256: self.inspection.sha256.clone(),
+            interface_version: self.inspection.interface_version().to_owned(),
+        }
     }
 
     /// The result of the inspection before it was compiled.

@@ -79,6 +79,7 @@ impl Adapter {
         given: Given<'_>,
         changes: &[Change],
     ) -> DatabaseCall<BatchOutcome> {
+        self.record_call(context);
         let (given, list) = (types::Context::from(given), wire(changes));
         let judge = |applied| outcomes(applied, changes.len());
         self.at_database(context, access, transaction, move |exports, store| exports.apply(store, given, list), judge)
@@ -119,6 +120,7 @@ impl Adapter {
         given: Given<'_>,
         changes: &[Change],
     ) -> HttpCall<BatchOutcome> {
+        self.record_call(context);
         let (given, list) = (types::Context::from(given), wire(changes));
         let judge = |applied| outcomes(applied, changes.len());
         self.over_http(context, access, permit, move |exports, store| exports.apply(store, given, list), judge).await
@@ -147,6 +149,12 @@ impl Adapter {
         match result? {
             Ok(descriptor) => Ok(descriptor.into()),
             Err(failure) => Err(CallError::InvalidResponse(failure.message)),
+        }
+    }
+
+    fn record_call(&self, context: &CallContext) {
+        if let Some(recorder) = &context.recorder {
+            recorder.begin_call(self.identity());
         }
     }
 

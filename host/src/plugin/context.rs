@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Limits, Transcript};
+use super::{AttemptRecorder, Limits, Transcript};
 use crate::domain::change::RemoteEdit;
 
 /// What stays the same for every call to a target.
@@ -20,6 +20,8 @@ pub struct CallContext {
     pub log_tap: Option<LogTap>,
     /// Records the operations at the target, in a dry run.
     pub transcript: Option<Transcript>,
+    /// Records the effects at the target, for the journal.
+    pub recorder: Option<AttemptRecorder>,
 }
 
 /// The context that an adapter receives with every `apply` and `observe`, next to their subjects.

@@ -16,6 +16,7 @@ mod clinical;
 mod clock;
 mod conflicts;
 mod counts;
+mod deliveries;
 mod dependencies;
 mod direct;
 mod failed_deliveries;
@@ -23,6 +24,7 @@ mod health;
 mod hosts;
 mod imports;
 mod in_flight;
+mod journal;
 mod lacking;
 mod learned;
 mod lease;
@@ -51,15 +53,19 @@ mod skipped;
 mod sql;
 mod status;
 mod targets;
+mod trace;
 mod users;
 mod users_table;
 mod verification;
 mod waiting;
+mod why;
+mod why_sentence;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use self::dependencies::TargetsWithDependents;
+use self::journal::WrittenEffects;
 use self::refuse::RefusedHere;
 use self::sql::{Bound, Names, Now, Statement, Statements};
 use crate::database::{
@@ -76,10 +82,12 @@ pub use clinical::StoredRecord;
 pub use clock::ClockState;
 pub use conflicts::{Conflict, ConflictKey, Resolved};
 pub use counts::Counts;
+pub use deliveries::{CauseCount, DeliveryFilter, DeliveryPage};
 pub use dependencies::WaitingCursor;
 pub use failed_deliveries::{DismissedDelivery, FailedDelivery};
 pub use hosts::{HostRecord, RunningHost, TargetTypes};
 pub use imports::ImportProgress;
+pub use journal::{Rate, RecordedAttempt};
 pub use learned::Learned;
 pub use lease::Lease;
 pub use merges::{NewMerge, survivor_reference};
@@ -94,12 +102,17 @@ pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
 pub use routing::{Route, Routed, Routes};
 pub use scan::ScanCursor;
-pub use settle::Settled;
+pub use settle::{BatchResults, Settled};
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetReport, TargetState};
+pub use trace::{
+    Story, Subject, TracedChange, TracedDelivery, TracedDependency, TracedDismissal, TracedFinding, TracedInFlight,
+    TracedLink, TracedMerge,
+};
 pub use users::StoredUser;
 pub use verification::{FoundRecord, LinkedRecord, Verification, VerificationCounts, Verifications};
 pub use waiting::{Lacking, LackingReason, WaitingDelivery};
+pub use why_sentence::{Explanation, Reason, ReasonClass};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -167,6 +180,7 @@ pub struct Store {
     statements_run: Arc<AtomicU64>,
     refused: RefusedHere,
     dependents: TargetsWithDependents,
+    written_effects: WrittenEffects,
     users_table: UsersTable,
 }
 
@@ -181,6 +195,7 @@ impl Store {
             statements_run: Arc::default(),
             refused: RefusedHere::default(),
             dependents: TargetsWithDependents::default(),
+            written_effects: WrittenEffects::default(),
             users_table: UsersTable::default(),
         }
     }

@@ -16,7 +16,7 @@ pub(super) const CHUNK: i64 = 1_000;
 /// Where the next step of a purge begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeCursor {
-    after_id: i64,
+    pub(super) after_id: i64,
 }
 
 impl Default for PurgeCursor {
@@ -34,8 +34,8 @@ pub struct Purged {
 }
 
 /// A row that may be deleted.
-struct Old {
-    id: ChangeId,
+pub(super) struct Old {
+    pub(super) id: ChangeId,
     /// 1: a done delivery, or a change; 2: a superseded delivery; 3: a dismissed one; 4: a skipped one.
     kind: i64,
 }
@@ -104,7 +104,10 @@ impl StoreTransaction {
 
     /// The ids to delete, and where the next step begins. Rows are in the order in which they were made, so the first
     /// young one ends the purge.
-    async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
+    pub(super) async fn chunk(
+        &mut self,
+        statement: impl Statement,
+    ) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.fetch(statement).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
         let operation = self.operation.clone();

@@ -117,6 +117,11 @@ macro_rules! schema {
                     name: "merge",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0017_merge.sql")),
                 },
+                Migration {
+                    version: 18,
+                    name: "journal",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0018_journal.sql")),
+                },
             ],
         }
     };
@@ -163,6 +168,9 @@ mod tests {
             (Dialect::Sqlite, 17, "b233353ae8126b1e93b892a0046660ced911f097edb35f3fa13146d32ccd69af"),
             (Dialect::MySql, 17, "af4db7ced3b4798fea0d8ecc23f0ea51a9d67954f1bd38d85d3c3dec38ef2f6a"),
             (Dialect::Postgres, 17, "7198a0d7b4a776d9e335b47725edb834920faebfe36e8dc111393a43800bf62b"),
+            (Dialect::Sqlite, 18, "0ac4435e3808b3702914e3516ea989522e9f34dc85c8a4fe8f38d4ef315dd968"),
+            (Dialect::MySql, 18, "f18544fe7c959f428992caf012af06b0b0e6bda52d4f215f952eacf3a8050aef"),
+            (Dialect::Postgres, 18, "e270527f03a8e8155ab33500203306172e96c11575ccbd829a7a70ea57bb7ba9"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -4,6 +4,8 @@
 //! the links, write the target's ids back next to the patients, count. Plain successes differ only in their id, so one
 //! list of ids writes them all. A directly dispatched change (`direct.rs`) gets its delivery here.
 //!
+//! Where the journal is on, one more statement writes the row of the attempt (`journal.rs`).
+//!
 //! A change in doubt at an HTTP target (a request was sent and never answered) is not settled. It stays in flight under
 //! its lease until the server can no longer be working on it. So no host delivers another state of the patient
 //! meanwhile.
@@ -18,6 +20,7 @@ use super::sql::{
 };
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
+use crate::domain::attempt::Attempt;
 use crate::domain::delivery::{Settlement, Status};
 use crate::domain::ids::{AggregateKey, ChangeId, IdColumn};
 
@@ -71,60 +74,55 @@ struct LinkRow<'a> {
     merged_into: Option<&'a str>,
 }
 
+/// The results of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BatchResults<'a> {
+    /// What became of the changes that are finished or tried again later.
+    pub settlements: &'a [Settlement],
+    /// The changes that stay in flight, in doubt. For them only the attempts and the failure are written. One whose
+    /// attempts are spent fails when the lease expires.
+    pub in_doubt: &'a [Settlement],
+    /// Where the target's ids of patients go.
+    pub id_column: Option<IdColumn>,
+    /// The journal's row, where the journal is on.
+    pub attempt: Option<&'a Attempt>,
+}
+
 impl Store {
     /// Writes the results of all deliveries under `lease`, and ends the lease. The target's ids of patients go to
     /// `id_column`.
     ///
     /// # Errors
-    /// When the store cannot be reached. Nothing is then written, and the lease expires.
+    /// As [`Store::settle_batch`].
     pub async fn settle(
         &self,
         lease: &Lease,
         settlements: &[Settlement],
         id_column: Option<IdColumn>,
     ) -> Result<Settled, StoreError> {
-        rerun("settle", || async {
-            let mut transaction = self.begin(&format!("settle batch for target `{}`", lease.target)).await?;
-            if !transaction.end_lease(lease).await? {
-                transaction.rollback().await?;
-                return Ok(Settled::LeaseLost);
-            }
-            let in_flight = transaction.end_in_flight(lease).await?;
-            transaction.expect_rows(settlements, in_flight, "were in flight")?;
-            transaction.write_settled(lease, settlements, id_column).await?;
-            transaction.commit().await?;
-            Ok(Settled::Written)
-        })
-        .await
+        self.settle_batch(lease, &BatchResults { settlements, id_column, ..BatchResults::default() }).await
     }
 
-    /// Writes the results of some deliveries under `lease`, and leaves the others, `in_doubt`, in flight under it. The
-    /// lease is neither ended nor renewed, so it expires. For a delivery in doubt only the attempts and the failure are
-    /// written. If its attempts are spent, it fails when the lease expires.
+    /// Writes the results of a batch. Without changes in doubt the lease is ended; otherwise it is neither ended nor
+    /// renewed, so it expires.
     ///
     /// # Errors
     /// When the store cannot be reached. Nothing is then written, and the lease expires.
-    pub async fn settle_in_part(
-        &self,
-        lease: &Lease,
-        settlements: &[Settlement],
-        in_doubt: &[Settlement],
-        id_column: Option<IdColumn>,
-    ) -> Result<Settled, StoreError> {
-        rerun("settle in part", || async {
-            let mut transaction =
-                self.begin(&format!("settle a part of a batch for target `{}`", lease.target)).await?;
-            if !transaction.hold_lease(lease).await? {
+    pub async fn settle_batch(&self, lease: &Lease, results: &BatchResults<'_>) -> Result<Settled, StoreError> {
+        rerun("settle", || async {
+            let mut transaction = self.begin(&format!("settle batch for target `{}`", lease.target)).await?;
+            if !transaction.end_flight(lease, results).await? {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }
-            if !settlements.is_empty() {
-                let in_flight = transaction.end_in_flight_of(lease, &ids(settlements)).await?;
-                transaction.expect_rows(settlements, in_flight, "were in flight")?;
-            }
-            transaction.record_in_doubt(lease, in_doubt).await?;
-            transaction.write_settled(lease, settlements, id_column).await?;
+            let new = match results.attempt {
+                Some(attempt) => Some(transaction.put_attempt(lease, attempt, &self.written_effects).await?),
+                None => None,
+            };
+            transaction.record_in_doubt(lease, results.in_doubt).await?;
+            transaction.write_settled(lease, results.settlements, results.id_column).await?;
             transaction.commit().await?;
+            new.into_iter().for_each(|new| self.remember_effects(new));
             Ok(Settled::Written)
         })
         .await
@@ -169,6 +167,28 @@ fn is_plain(settlement: &Settlement, attempts: u32) -> bool {
 }
 
 impl StoreTransaction {
+    /// The guard: ends the lease, or holds it where changes stay in flight under it. Then nothing else is in flight.
+    /// Returns `false` when the lease was lost before.
+    async fn end_flight(&mut self, lease: &Lease, results: &BatchResults<'_>) -> Result<bool, StoreError> {
+        let BatchResults { settlements, in_doubt, .. } = results;
+        if in_doubt.is_empty() {
+            if !self.end_lease(lease).await? {
+                return Ok(false);
+            }
+            let in_flight = self.end_in_flight(lease).await?;
+            self.expect_rows(settlements, in_flight, "were in flight")?;
+            return Ok(true);
+        }
+        if !self.hold_lease(lease).await? {
+            return Ok(false);
+        }
+        if !settlements.is_empty() {
+            let in_flight = self.end_in_flight_of(lease, &ids(settlements)).await?;
+            self.expect_rows(settlements, in_flight, "were in flight")?;
+        }
+        Ok(true)
+    }
+
     /// Writes deliveries, links, ids and counts: everything but the guard and the rows in flight.
     async fn write_settled(
         &mut self,
@@ -245,7 +265,7 @@ impl StoreTransaction {
 
     /// Inserts the deliveries of directly dispatched changes, as done.
     async fn insert_done(&mut self, lease: &Lease, change_ids: &[ChangeId], attempts: u32) -> Result<u64, StoreError> {
-        let statement = InsertDone { target: lease.target.as_str(), attempts, ids: change_ids };
+        let statement = InsertDone { target: lease.target.as_str(), lease_id: lease.id, attempts, ids: change_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 

@@ -171,7 +171,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
+    pub(super) async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
         let rows = self.fetch(ReadTargetStatus {}).await?;
         rows.rows
             .into_iter()

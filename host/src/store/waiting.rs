@@ -2,12 +2,14 @@
 //! decides which deliveries wait, `lacking.rs` for what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::lacking::Lack;
 use super::sql::{CountWaiting, Json, ListWaiting, NewestOfKeys};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::words::one_line;
 
 /// The maximum length of a followed chain of waiting deliveries.
 const CHAIN_MAX: usize = 16;
@@ -45,6 +47,30 @@ pub enum LackingReason {
     Circle(Vec<AggregateKey>),
 }
 
+impl fmt::Display for Lacking {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match &self.reason {
+            LackingReason::NotWritten => "not written yet".to_owned(),
+            LackingReason::Delivery(Status::Pending | Status::Processing) => "not delivered yet".to_owned(),
+            LackingReason::Delivery(Status::Failed) => "failed: see `host failed list`".to_owned(),
+            LackingReason::Delivery(Status::Skipped) => "skipped by the target".to_owned(),
+            LackingReason::Delivery(Status::Dismissed) => "dismissed: see `host failed list --dismissed`".to_owned(),
+            LackingReason::Delivery(Status::Done | Status::Superseded) => "without an id at the target".to_owned(),
+            LackingReason::Waits => "waits too".to_owned(),
+            LackingReason::Circle(keys) => {
+                let way: Vec<_> = keys.iter().skip(1).chain(keys.first()).map(name).collect();
+                format!("in a circle: it waits for {}", way.join(", which waits for "))
+            }
+        };
+        let again = if self.was_deleted { "deleted at the target and written again: " } else { "" };
+        write!(formatter, "{} ({again}{why})", name(&self.key))
+    }
+}
+
+fn name(key: &AggregateKey) -> String {
+    one_line(&format!("{} {}", key.aggregate_type, key.aggregate_id), usize::MAX)
+}
+
 /// The state of an aggregate at a target.
 struct Known {
     status: Status,
@@ -66,16 +92,11 @@ impl Store {
         let mut transaction = self.begin_read(&format!("read what waits at target `{target}`")).await?;
         let listed = transaction.list_waiting(target, after, limit).await?;
         let keys = listed.iter().map(|one| (one.change_id, one.key.clone())).collect();
-        let mut lacks = transaction.lacks(target, &keys).await?;
-        let lacking: BTreeSet<_> = lacks.values().flatten().map(|lack| lack.key.clone()).collect();
-        let known = transaction.known(target, &lacking).await?;
-        let open = transaction.open_among(target, &lacking).await?;
+        let mut lacks = transaction.named_lacks(target, &keys).await?;
         transaction.rollback().await?;
-        let named = |Lack { key, was_deleted }| Lacking { reason: reason(&key, &known, &open), key, was_deleted };
+        // One that lacks nothing any more is about to be woken.
         let with_lacks = |delivery: WaitingDelivery| {
-            // One that lacks nothing any more is about to be woken.
-            let lacks = lacks.remove(&delivery.change_id)?;
-            Some(WaitingDelivery { lacks: lacks.into_iter().map(named).collect(), ..delivery })
+            Some(WaitingDelivery { lacks: lacks.remove(&delivery.change_id)?, ..delivery })
         };
         Ok(listed.into_iter().filter_map(with_lacks).collect())
     }
@@ -131,6 +152,20 @@ impl StoreTransaction {
             Ok(WaitingDelivery { change_id, key, age_ms, lacks: Vec::new() })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// What these deliveries lack, with the reasons; those that lack nothing any more are left out.
+    pub(super) async fn named_lacks(
+        &mut self,
+        target: &str,
+        deliveries: &BTreeMap<ChangeId, AggregateKey>,
+    ) -> Result<BTreeMap<ChangeId, Vec<Lacking>>, StoreError> {
+        let lacks = self.lacks(target, deliveries).await?;
+        let lacking: BTreeSet<_> = lacks.values().flatten().map(|lack| lack.key.clone()).collect();
+        let known = self.known(target, &lacking).await?;
+        let open = self.open_among(target, &lacking).await?;
+        let named = |Lack { key, was_deleted }| Lacking { reason: reason(&key, &known, &open), key, was_deleted };
+        Ok(lacks.into_iter().map(|(id, lacks)| (id, lacks.into_iter().map(named).collect())).collect())
     }
 
     /// The state of these aggregates, and of all that they wait for, directly or indirectly.

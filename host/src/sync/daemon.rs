@@ -213,7 +213,7 @@ impl Daemon {
         };
         tasks.spawn("rescuer", rescuer.run());
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
-        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention_ms, shared.stop.clone()));
+        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention, shared.stop.clone()));
         let tallies = running.iter().map(|target| (target.name.clone(), target.tally.clone())).collect();
         tasks.spawn("reporter", reporter::run(tallies, shared.stop.clone()));
     }

@@ -36,6 +36,7 @@ mod denials;
 mod events;
 mod fence;
 mod gate;
+mod journal;
 mod leased_batch;
 mod options;
 mod purger;
@@ -60,7 +61,7 @@ pub mod fuzzing {
 }
 
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
-pub use options::SyncOptions;
+pub use options::{Retention, SyncOptions};
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use tasks::TaskDeath;

@@ -3,6 +3,15 @@
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::ids::TargetName;
 
+/// How long old rows are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Finished deliveries and routed changes, in milliseconds.
+    pub finished_ms: i64,
+    /// The journal's attempts, in milliseconds.
+    pub journal_ms: i64,
+}
+
 /// How this host synchronises.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -24,8 +33,10 @@ pub struct SyncOptions {
     pub retry: RetryPolicy,
     /// How long the breaker of a failing target stays open.
     pub breaker: BreakerPolicy,
-    /// How long finished deliveries and routed changes are kept, in milliseconds.
-    pub retention_ms: i64,
+    /// How long old rows are kept.
+    pub retention: Retention,
+    /// Whether each attempt is recorded in the journal.
+    pub journal: bool,
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
     /// Targets that the configuration names and disables.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Retention;
 use crate::domain::ids::TargetName;
 use crate::store::{ClockState, PurgeCursor, Store, StoreError};
 
@@ -12,11 +13,11 @@ const EVERY: Duration = Duration::from_secs(600);
 /// The pause between two steps.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs until `stop`. `age_ms` is how long finished rows are kept.
-pub(super) async fn run(store: Store, targets: Vec<TargetName>, age_ms: i64, stop: CancellationToken) {
+/// Runs until `stop`.
+pub(super) async fn run(store: Store, targets: Vec<TargetName>, retention: Retention, stop: CancellationToken) {
     let mut logged = ClockState::Trusted;
     loop {
-        match purge_by_clock(&store, &targets, age_ms, &stop, &mut logged).await {
+        match purge_by_clock(&store, &targets, retention, &stop, &mut logged).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "old finished rows purged"),
             Err(error) => tracing::warn!(%error, "cannot purge old rows; trying again later"),
@@ -32,7 +33,7 @@ pub(super) async fn run(store: Store, targets: Vec<TargetName>, age_ms: i64, sto
 async fn purge_by_clock(
     store: &Store,
     targets: &[TargetName],
-    age_ms: i64,
+    retention: Retention,
     stop: &CancellationToken,
     logged: &mut ClockState,
 ) -> Result<u64, StoreError> {
@@ -57,7 +58,10 @@ async fn purge_by_clock(
     if matches!(state, ClockState::Ahead { .. }) {
         return Ok(0);
     }
-    Ok(purge(store, targets, age_ms, stop).await? + store.purge_notices(age_ms).await?)
+    let age_ms = retention.finished_ms;
+    Ok(purge(store, targets, age_ms, stop).await?
+        + purge_journal(store, retention.journal_ms, stop).await?
+        + store.purge_notices(age_ms).await?)
 }
 
 async fn purge(
@@ -79,6 +83,19 @@ async fn purge(
     let mut cursor = Some(PurgeCursor::default());
     while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
         let purged = store.purge_changes(age_ms, from).await?;
+        deleted += purged.deleted;
+        cursor = purged.next;
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    Ok(deleted)
+}
+
+/// Also where this host does not write the journal: another may have, or it may have been switched off since.
+async fn purge_journal(store: &Store, age_ms: i64, stop: &CancellationToken) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    let mut cursor = Some(PurgeCursor::default());
+    while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
+        let purged = store.purge_journal(age_ms, from).await?;
         deleted += purged.deleted;
         cursor = purged.next;
         tokio::time::sleep(STEP_PAUSE).await;

@@ -20,13 +20,16 @@ use super::denials::Denials;
 use super::events::EventSender;
 use super::fence::StoreFence;
 use super::gate::{Gate, OpenGate};
+use super::journal::{self, Ended};
 use super::leased_batch::{LeasedBatch, ReadyBatches};
 use super::settlement::settlements;
 use super::tally::Tally;
 use super::trouble::StoreTrouble;
+use crate::domain::attempt::Attempt;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::{Delivery, Settlement};
-use crate::store::{Settled, Store};
+use crate::plugin::AttemptRecorder;
+use crate::store::{BatchResults, Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
 
 /// After this number of crashed batches in a row the breaker of the target opens.
@@ -75,7 +78,8 @@ impl Worker {
         let started = Instant::now();
         let is_small = batch.deliveries.len() <= CANARY_MAX as usize;
         let canary = open.canary.as_ref().filter(|canary| is_small && canary.take());
-        let session = self.target.session(Finish::Commit(Arc::new(self.fence(&batch))));
+        let recorder = self.options.journal.then(AttemptRecorder::default);
+        let session = self.target.session(Finish::Commit(Arc::new(self.fence(&batch)))).with_recorder(recorder.clone());
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
         let delivered = tokio::select! {
             delivered = self.deliver_with_canary(&session, open, canary, &changes) => delivered,
@@ -96,7 +100,8 @@ impl Worker {
             }
             self.remember_size(remembered).await;
             self.tally.lease_lost();
-            return;
+            let attempt = journal::without_results(recorder.as_ref(), started.elapsed(), &batch);
+            return journal::record_lost(&self.store, &batch.lease, attempt.as_ref()).await;
         };
         if in_doubt.contains(&true) && !timed_out {
             // One patient's request may break every connection. In small batches it delays few others.
@@ -108,7 +113,14 @@ impl Worker {
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
-        self.settle(&batch, &settled, &in_doubt).await;
+        let ended = Ended {
+            settlements: &settled,
+            in_doubt: &in_doubt,
+            target_failure: target_failure.as_ref(),
+            crash: crash.as_ref(),
+        };
+        let attempt = journal::attempt(recorder.as_ref(), started.elapsed(), &ended);
+        self.settle(&batch, &settled, &in_doubt, attempt.as_ref()).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
@@ -223,14 +235,22 @@ impl Worker {
 
     /// Settles a batch. Changes in doubt keep the lease: no other state of these aggregates is delivered until the
     /// server must have finished.
-    async fn settle(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[bool]) {
+    async fn settle(
+        &self,
+        batch: &LeasedBatch,
+        settlements: &[Settlement],
+        in_doubt: &[bool],
+        attempt: Option<&Attempt>,
+    ) {
+        let id_column = self.target.spec.id_column;
         let of = |wanted: bool| -> Vec<Settlement> {
             let chosen = settlements.iter().zip(in_doubt).filter(|(_, in_doubt)| **in_doubt == wanted);
             chosen.map(|(settlement, _)| settlement.clone()).collect()
         };
         let doubtful = of(true);
         if doubtful.is_empty() {
-            return self.settle_all(batch, settlements, &[]).await;
+            let results = BatchResults { settlements, in_doubt: &[], id_column, attempt };
+            return self.settle_all(batch, &results).await;
         }
         tracing::warn!(
             target_name = %batch.lease.target,
@@ -239,35 +259,31 @@ impl Worker {
             in_doubt_ms = self.target.in_doubt_ms().unwrap_or_default(),
             "a request was sent and not answered: its deliveries wait until the server can no longer be working on it"
         );
-        self.settle_all(batch, &of(false), &doubtful).await;
+        let results = BatchResults { settlements: &of(false), in_doubt: &doubtful, id_column, attempt };
+        self.settle_all(batch, &results).await;
     }
 
     /// Retries during a short outage of the store. After that the lease expires, and the next attempt finds the records
     /// that are already at the target.
-    async fn settle_all(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[Settlement]) {
+    async fn settle_all(&self, batch: &LeasedBatch, results: &BatchResults<'_>) {
         let until = Instant::now() + Duration::from_millis(self.options.lease_ms);
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
         let task = format!("settle at {target_name}");
         loop {
-            let id_column = self.target.spec.id_column;
-            let settled = if in_doubt.is_empty() {
-                self.store.settle(&batch.lease, settlements, id_column).await
-            } else {
-                self.store.settle_in_part(&batch.lease, settlements, in_doubt, id_column).await
-            };
-            let error = match settled {
+            let error = match self.store.settle_batch(&batch.lease, results).await {
                 Ok(Settled::Written) => {
                     if self.trouble.end(&task) {
                         tracing::info!(%target_name, "batches are settled again");
                     }
-                    self.tally.settled(settlements);
-                    self.tally.deferred(in_doubt.len());
-                    return self.after_settling(batch, settlements).await;
+                    self.tally.settled(results.settlements);
+                    self.tally.deferred(results.in_doubt.len());
+                    return self.after_settling(batch, results.settlements).await;
                 }
                 Ok(Settled::LeaseLost) => {
                     self.trouble.end(&task);
                     tracing::warn!(%target_name, lease_id, "not settled: the lease was lost");
-                    return self.tally.lease_lost();
+                    self.tally.lease_lost();
+                    return journal::record_lost(&self.store, &batch.lease, results.attempt).await;
                 }
                 Err(error) => error,
             };

@@ -17,7 +17,8 @@ use super::spec::{Access, Target};
 use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, RemoteEdit};
 use crate::plugin::{
-    CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
+    AttemptRecorder, CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript,
+    Usage,
 };
 
 /// Runs of one call at most, while the target's database is contended.
@@ -97,6 +98,13 @@ impl TargetSession<'_> {
     #[must_use]
     pub fn with_transcript(mut self, transcript: Transcript) -> Self {
         self.context.transcript = Some(transcript);
+        self
+    }
+
+    /// Records the effects of the calls, for the journal.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Option<AttemptRecorder>) -> Self {
+        self.context.recorder = recorder;
         self
     }
 

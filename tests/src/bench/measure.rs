@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::latency::{self, Latency};
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
-use super::{backlog, fhir, imports, judging, native, start, verifying};
+use super::{backlog, fhir, imports, journal, judging, native, start, verifying};
 use crate::environment::Backend;
 
 /// What is measured, and how thoroughly.
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// The rows of one group share what they are made of.
-const GROUPS: [(&str, Group); 17] = [
+const GROUPS: [(&str, Group); 20] = [
     ("drain MariaDB to MariaDB", Group::Drain(Backend::MariaDb, Backend::MariaDb, 15_000.0)),
     ("drain SQLite to SQLite", Group::Drain(Backend::Sqlite, Backend::Sqlite, 20_000.0)),
     ("drain PostgreSQL to MariaDB", Group::Drain(Backend::Postgres, Backend::MariaDb, 15_000.0)),
@@ -48,6 +48,9 @@ const GROUPS: [(&str, Group); 17] = [
     ("start", Group::Start),
     ("backlog MariaDB", Group::Backlog),
     ("judging", Group::Judging),
+    ("journal MariaDB to MariaDB", Group::Journal(Backend::MariaDb, Backend::MariaDb)),
+    ("journal SQLite to SQLite", Group::Journal(Backend::Sqlite, Backend::Sqlite)),
+    ("journal PostgreSQL to MariaDB", Group::Journal(Backend::Postgres, Backend::MariaDb)),
     ("verify OpenEMR", Group::VerifyOpenEmr),
     ("verify FHIR", Group::VerifyFhir),
 ];
@@ -64,6 +67,7 @@ enum Group {
     Start,
     Backlog,
     Judging,
+    Journal(Backend, Backend),
     VerifyOpenEmr,
     VerifyFhir,
 }
@@ -89,6 +93,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Start => vec![Box::pin(start::row(options)).await?],
             Group::Backlog => Box::pin(backlog::rows(options)).await?,
             Group::Judging => judging::rows()?,
+            Group::Journal(store, target) => Box::pin(journal::rows(options, name, store, target)).await?,
             Group::VerifyOpenEmr => Box::pin(verifying::openemr(options)).await?,
             Group::VerifyFhir => vec![Box::pin(verifying::fhir(options)).await?],
         });

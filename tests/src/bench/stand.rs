@@ -34,11 +34,20 @@ impl Stand {
         Self::over(fresh(store).await?, fresh(target).await?).await
     }
 
+    /// As [`Self::new`], with a host that records no attempt.
+    pub(crate) async fn without_journal(store: Backend, target: Backend) -> Result<Self> {
+        Self::configured(fresh(store).await?, fresh(target).await?, "\n[sync]\njournal = false\n").await
+    }
+
     /// As [`Self::new`], in databases that the caller made.
     pub(crate) async fn over(store: Database, target: Database) -> Result<Self> {
+        Self::configured(store, target, "").await
+    }
+
+    async fn configured(store: Database, target: Database, more: &str) -> Result<Self> {
         let tables = if target.backend() == Backend::Sqlite { "sqlite.sql" } else { "7.0.2.sql" };
         target.load_sql(&fixture(&format!("openemr/{tables}"))).await?;
-        let configuration = Configuration::new(store.url()).openemr(&adapter("openemr"), target.url());
+        let configuration = Configuration::new(store.url()).openemr(&adapter("openemr"), target.url()).more(more);
         Self::with(store, Some(target), &configuration)
     }
 
@@ -130,6 +139,12 @@ impl Stand {
         let mut store = Connection::open(self.store.url()).await?;
         let rows = store.rows(&format!("SELECT COUNT(*) FROM sync_delivery WHERE status = '{status}'"), &[]).await?;
         Ok(usize::try_from(rows[0][0].integer())?)
+    }
+
+    /// How many attempts the journal has.
+    pub(crate) async fn attempts(&self) -> Result<usize> {
+        let mut store = Connection::open(self.store.url()).await?;
+        Ok(usize::try_from(store.rows("SELECT COUNT(*) FROM sync_attempt", &[]).await?[0][0].integer())?)
     }
 
     /// Makes `count` finished deliveries, as years of work leave them behind: a tenth as many patients, each with the

@@ -39,7 +39,6 @@ const RETIRED: &[(&str, &str)] = &[
     ("Taken", "ClaimOutcome"),
     ("TargetNews", "TargetReport"),
     ("TargetWish", "DesiredState"),
-    ("Trace", "DryRunEnd"),
     ("Troubles", "AttentionSummary"),
     ("Unclear", "Ambiguous"),
     ("UnderLease", "ClaimedIds"),

@@ -76,6 +76,14 @@ fn mask_line(line: &str) -> String {
         } else if words.get(index + 1).is_some_and(|next| next == "applied") {
             "(N".clone_into(&mut words[index]);
         }
+        let before = index.checked_sub(1).map(|before| words[before].clone()).unwrap_or_default();
+        if before == "host" && words[index].matches('-').count() >= 2 {
+            "HOST,".clone_into(&mut words[index]);
+        } else if before == "event" && words[index].trim_end().len() == 36 {
+            words[index] =
+                words[index].replace(|character: char| character.is_ascii_hexdigit() || character == '-', "");
+            words[index].insert_str(0, "EVENT");
+        }
         if words[index].len() == 10 && words[index].starts_with("20") && words[index].contains('-') {
             "DATE".clone_into(&mut words[index]);
         } else if words[index].len() == 8 && words[index].matches(':').count() == 2 {
@@ -101,9 +109,17 @@ fn mask_json(value: &mut Value) {
         Value::Object(object) => {
             for (key, value) in object {
                 let is_volatile = key.ends_with("_ms")
+                    || key.ends_with("_at")
                     || matches!(
                         key.as_str(),
-                        "finished_at" | "last_at" | "failed_at" | "sha256" | "per_second" | "bytes"
+                        "at" | "host"
+                            | "event_id"
+                            | "finished_at"
+                            | "last_at"
+                            | "failed_at"
+                            | "sha256"
+                            | "per_second"
+                            | "bytes"
                     );
                 if is_volatile && !value.is_null() {
                     *value = json!("MASKED");
@@ -198,6 +214,13 @@ fn snapshot_of_errors_in_usage() {
         "target disable fihr",
         "plugin rollback --target openemr",
         "plugin dry-run --patient P-1",
+        "why --target openemr",
+        "why P-9 --target openem",
+        "why P-9 --target openemr",
+        "trace P-9",
+        "trace --change 9",
+        "trace P-9 --status failed",
+        "trace --since yesterday",
         "plugin install ftp://example/a.wasm",
         "plugin new X --world http-target --lang rust",
         "run --until-idle",
@@ -218,6 +241,8 @@ fn snapshot_of_an_empty_store() {
         "status --json",
         "failed list",
         "failed list --json",
+        "trace",
+        "trace --json",
         "conflicts",
         "conflicts --json",
         "patient list",
@@ -278,6 +303,12 @@ async fn snapshot_of_deliveries_failures_and_conflicts() {
         "retry --failed --dry-run",
         "failed dismiss --all --reason Entered_by_hand --by operator",
         "failed list --dismissed",
+        "trace P-1",
+        "trace --change 2 --json",
+        "trace --status failed",
+        "trace",
+        "why P-1 --target openemr",
+        "why P-2 --target openemr",
     ] {
         transcript.run(line);
     }
@@ -289,6 +320,8 @@ async fn snapshot_of_deliveries_failures_and_conflicts() {
         "status",
         "conflicts",
         "conflicts --json",
+        "trace --kind conflict",
+        "why P-1 --target openemr --json",
         "conflicts resolve --target openemr --patient P-1 --keep local",
         "run --until-idle",
         "patient delete P-1",

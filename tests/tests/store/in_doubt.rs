@@ -5,7 +5,7 @@ use host::domain::change::{Failure, FailureKind};
 use host::domain::delivery::{Delivery, Settlement, Status};
 use host::domain::ids::IdColumn;
 use host::service::PatientService;
-use host::store::{Batch, Claim, RetryFilter, Settled};
+use host::store::{Batch, BatchResults, Claim, Lease, RetryFilter, Settled, Store};
 
 use crate::on_every_store;
 use crate::support::{Stand, confirmed, dispatch, failed, patient, request, settlement};
@@ -44,11 +44,22 @@ async fn batch_in_doubt(stand: &Stand, is_direct: bool) -> Batch {
     batch
 }
 
+async fn settle_in_part(
+    store: &Store,
+    lease: &Lease,
+    settlements: &[Settlement],
+    in_doubt: &[Settlement],
+    id_column: Option<IdColumn>,
+) -> Settled {
+    let results = BatchResults { settlements, in_doubt, id_column, attempt: None };
+    store.settle_batch(lease, &results).await.expect("settle")
+}
+
 async fn settle_two_of_three(stand: &Stand, batch: &Batch) {
     let [first, second, third] = &batch.deliveries[..] else { panic!("three deliveries") };
     let (definite, in_doubt) = ([confirmed(first, "7"), failed(second, Status::Failed, 0)], [unanswered(third)]);
     let column = Some(IdColumn::FhirPatientId);
-    let settled = stand.store.settle_in_part(&batch.lease, &definite, &in_doubt, column).await.expect("settle");
+    let settled = settle_in_part(&stand.store, &batch.lease, &definite, &in_doubt, column).await;
     assert_eq!(settled, Settled::Written);
 }
 
@@ -123,7 +134,7 @@ async fn attempts_in_doubt_are_counted_and_the_last_fails_when_the_lease_ends(st
     let batch = batch_in_doubt(&stand, true).await;
     let of = |place: usize, status, attempts| Settlement { attempts, ..failed(&batch.deliveries[place], status, 0) };
     let in_doubt = [of(0, Status::Pending, 3), of(1, Status::Failed, 10), of(2, Status::Pending, 0)];
-    let settled = stand.store.settle_in_part(&batch.lease, &[], &in_doubt, None).await.expect("settle");
+    let settled = settle_in_part(&stand.store, &batch.lease, &[], &in_doubt, None).await;
     assert_eq!(settled, Settled::Written);
     assert_eq!((stand.counts().await.processing, stand.counts().await.failed), (3, 0), "none of them is free yet");
     stand.pass(61_000);
@@ -144,7 +155,7 @@ async fn a_part_of_a_batch_is_not_settled_without_the_lease(stand: Stand) {
     assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
     let [first, second, third] = &batch.deliveries[..] else { panic!("three deliveries") };
     let rows = [confirmed(first, "7"), confirmed(second, "8")];
-    let settled = stand.store.settle_in_part(&batch.lease, &rows, &[unanswered(third)], None).await.expect("settle");
+    let settled = settle_in_part(&stand.store, &batch.lease, &rows, &[unanswered(third)], None).await;
     assert_eq!(settled, Settled::LeaseLost);
     let counts = stand.counts().await;
     assert_eq!((counts.pending, counts.done, counts.processing), (3, 0, 0));
@@ -163,7 +174,7 @@ async fn a_partial_settlement_takes_a_constant_number_of_statements(stand: Stand
         let settled: Vec<_> = settled.iter().map(|delivery| confirmed(delivery, "1")).collect();
         let in_doubt: Vec<_> = in_doubt.iter().map(unanswered).collect();
         let before = stand.store.statements_run();
-        let done = stand.store.settle_in_part(&batch.lease, &settled, &in_doubt, None).await.expect("settle");
+        let done = settle_in_part(&stand.store, &batch.lease, &settled, &in_doubt, None).await;
         assert_eq!(done, Settled::Written);
         statements.push(stand.store.statements_run() - before);
     }

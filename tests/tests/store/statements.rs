@@ -45,8 +45,19 @@ const MEANT: &[(&str, &str)] = &[
     ("resend_candidates", "t"),
     ("knows_link", "t"),
     ("read_counts", "c"),
+    ("trace_in_flight", "t"),
+    ("trace_links", "t"),
+    ("trace_dependencies", "t"),
+    ("trace_dismissals", "t"),
+    ("trace_findings", "t"),
     // Of at most 10,001 rows.
     ("count_unrouted", "n"),
+    // The index of what is not routed.
+    ("trace_unrouted", "o"),
+    // Of at most 100,001 rows, for an operator's question.
+    ("queued_before", "n"),
+    ("count_causes", "n"),
+    ("count_causes, without kind, since", "n"),
     // Of so many as one step takes, or as are shown.
     ("next_waiting", "n"),
     // Only its last row.

@@ -21,6 +21,7 @@ mod hostile_servers;
 mod hostile_sql;
 mod imported;
 mod in_doubt;
+mod journal;
 mod learned;
 mod lifecycle;
 mod merging;

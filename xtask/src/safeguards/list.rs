@@ -28,7 +28,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "settling only under a valid lease",
         file: "host/src/store/settle.rs",
-        mutation: &[("if !transaction.end_lease(lease).await? {", "transaction.end_lease(lease).await?; if false {")],
+        mutation: &[("if !self.end_lease(lease).await? {", "self.end_lease(lease).await?; if false {")],
         suite: Suite::Store,
         test: "on_sqlite::expired_lease_cannot_settle",
     },

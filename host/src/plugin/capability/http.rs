@@ -49,8 +49,8 @@ impl HttpCapability {
         meters: Arc<Meters>,
     ) -> Self {
         let (limits, transcript) = (context.limits.clone(), context.transcript.clone());
-        let in_flight = AtomicU64::new(0);
-        Self { open: Some(Arc::new(Open { access, fence, fates, limits, meters, transcript, in_flight })) }
+        let (recorder, in_flight) = (context.recorder.clone(), AtomicU64::new(0));
+        Self { open: Some(Arc::new(Open { access, fence, fates, limits, meters, transcript, recorder, in_flight })) }
     }
 
     pub(in crate::plugin) fn is_open(&self) -> bool {
@@ -130,6 +130,8 @@ impl Open {
                 let response = response.as_ref().map(|(response, _)| response);
                 seen.record(response, is_write(&prepared.method) && self.meters.lease_lost());
             }
+            let status = response.as_ref().ok().map(|(response, _)| response.status());
+            self.record_effect(&prepared.method, &prepared.url, status);
             let (response, unanswered) = response?;
             self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen).await
         })

@@ -58,6 +58,7 @@ pub struct HttpAccess {
     pub(super) methods: Vec<Method>,
     list: AllowList,
     headers: Vec<(HeaderName, SecretValue)>,
+    base_path: String,
 }
 
 impl HttpAccess {
@@ -88,7 +89,8 @@ impl HttpAccess {
             .iter()
             .map(|(name, value)| added_header(name, value).map_err(refuse))
             .collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list, headers }))
+        let base_path = url::Url::parse(&options.base_url).map(|url| url.path().to_owned()).unwrap_or_default();
+        Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list, headers, base_path }))
     }
 
     /// The current values of the headers that the operator adds to every request.
@@ -99,6 +101,11 @@ impl HttpAccess {
             headers.push((name.clone(), header(text.expose())?));
         }
         Ok(headers)
+    }
+
+    /// The path of `base_url`.
+    pub(super) fn base_path(&self) -> &str {
+        &self.base_path
     }
 
     /// The URL to send, if the request may go out.

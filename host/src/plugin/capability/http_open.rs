@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use http::{Method, StatusCode};
 use wasmtime_wasi_http::Error;
 
 use super::http_access::HttpAccess;
@@ -10,7 +11,7 @@ use super::http_fate::RequestFates;
 use super::http_fence::Fence;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
-use crate::plugin::{Limits, Transcript};
+use crate::plugin::{AttemptRecorder, Limits, Transcript};
 
 /// The open HTTP capability of a call.
 pub(super) struct Open {
@@ -20,10 +21,18 @@ pub(super) struct Open {
     pub(super) limits: Limits,
     pub(super) meters: Arc<Meters>,
     pub(super) transcript: Option<Transcript>,
+    pub(super) recorder: Option<AttemptRecorder>,
     pub(super) in_flight: AtomicU64,
 }
 
 impl Open {
+    /// Counts a request for the journal; `status` is `None` when it has no response.
+    pub(super) fn record_effect(&self, method: &Method, url: &url::Url, status: Option<StatusCode>) {
+        if let Some(recorder) = &self.recorder {
+            recorder.request(self.access.base_path(), method.as_str(), url, status.map(|status| status.as_u16()));
+        }
+    }
+
     /// Records a limit that the guest only sees as an error of its request.
     pub(super) fn limit_exceeded(&self, exceeded: LimitExceeded, error: Error) -> Error {
         self.meters.record(exceeded);

@@ -147,7 +147,7 @@ impl Verdicts {
     }
 
     fn put(&mut self, key: Key, verdict: Verdict<Arc<Permit>>) {
-        let bytes = VERDICT_BYTES + verdict.as_ref().map_or(0, |permit| permit.sql.len());
+        let bytes = VERDICT_BYTES + verdict.as_ref().map_or(0, |permit| permit.sql.len() + permit.template.len());
         if self.young.len() >= VERDICTS_MAX || self.young_bytes + bytes > VERDICT_BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn permit(sql: String) -> Arc<Permit> {
-        Arc::new(Permit { sql, wanted: Vec::new(), writes: false })
+        Arc::new(Permit { sql, template: "".into(), wanted: Vec::new(), writes: false })
     }
 
     fn key(number: usize) -> Key {

@@ -47,6 +47,13 @@ impl CallState {
         }
     }
 
+    /// Counts a statement that was permitted, for the journal; `rows` is `None` when the database refused it.
+    fn record_effect(&self, template: &Arc<str>, rows: Option<u64>) {
+        if let Some(recorder) = &self.context.recorder {
+            recorder.statement(template, rows);
+        }
+    }
+
     /// Checks a statement before it reaches the database, and prepares the transaction for it.
     async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<Arc<Permit>, DatabaseError>> {
         let access = Arc::clone(&self.sql_capability()?.access);
@@ -121,6 +128,7 @@ impl database::HostTransaction for CallState {
         };
         let result = self.permitted_capability().query(&permit.sql, &parameters, row_limits).await;
         self.record_result(entry, || OperationResult::from(&result));
+        self.record_effect(&permit.template, result.as_ref().ok().map(|rows| rows.rows.len() as u64));
         match result {
             Ok(rows) => Ok(Ok(database::Rows {
                 columns: rows.columns,
@@ -161,6 +169,7 @@ impl database::HostTransaction for CallState {
         };
         let result = self.permitted_capability().execute(&permit.sql, &parameters).await;
         self.record_result(entry, || OperationResult::from(&result));
+        self.record_effect(&permit.template, result.as_ref().ok().map(|done| done.rows_affected));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
             .map_err(database::DatabaseError::from))

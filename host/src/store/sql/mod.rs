@@ -138,6 +138,8 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("never_skipped", super::in_flight::NEVER_SKIPPED),
     ("waiting", super::in_flight::WAITING),
     ("wake_chunk", super::dependencies::CHUNK),
+    ("causes_counted", super::deliveries::CAUSES_COUNTED),
+    ("queue_counted", super::why::QUEUE_COUNTED),
     ("hour_ms", super::clock::HOUR_MS),
     ("host_seen_ms", super::hosts::HOST_SEEN_MS),
     ("notices_max", super::notices::NOTICES_MAX),

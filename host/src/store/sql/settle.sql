@@ -12,14 +12,17 @@ UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET attempts = j.attempts,
     error_kind = j.error_kind,
     error_message = j.error_message,
+    last_attempt = :lease_id,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}
 WHERE {by_ctid({delivery_key})} AND t.lease_id = :lease_id AND t.status = {processing};
 
 -- name: insert_done
 -- The deliveries of directly dispatched changes that are done.
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
-SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {to_confirm}, :attempts, COALESCE(o.routed_at, {now}), {now}
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, attempts, last_attempt, created_at, finished_at)
+SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {to_confirm}, :attempts, :lease_id,
+    COALESCE(o.routed_at, {now}), {now}
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};
 
@@ -33,7 +36,7 @@ WHERE {key_in_ids(o.id)};
 -- name: mark_done
 -- Plain success with the same attempt count: by far the most common outcome.
 UPDATE sync_delivery {force_index(PRIMARY)}
-SET status = {to_confirm}, attempts = :attempts, lease_id = NULL,
+SET status = {to_confirm}, attempts = :attempts, lease_id = NULL, last_attempt = :lease_id,
     error_kind = NULL, error_message = NULL, finished_at = {now}
 WHERE {deliveries_by_id} AND lease_id = :lease_id AND status = {from_confirm};
 
@@ -44,6 +47,7 @@ UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET status = j.status,
     attempts = j.attempts,
     lease_id = NULL,
+    last_attempt = :lease_id,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = CASE WHEN j.status = {failed} THEN {never} WHEN j.status = {skipped} THEN {never_skipped}

@@ -90,7 +90,7 @@ statements! {
     }
     "settle.sql" {
         NoteInDoubt<'a> = note_in_doubt { target: &'a str, lease_id: LeaseId, batch: Json }
-        InsertDone<'a> = insert_done { target: &'a str, attempts: u32, ids: Ids<'a> }
+        InsertDone<'a> = insert_done { target: &'a str, lease_id: LeaseId, attempts: u32, ids: Ids<'a> }
         InsertProcessing<'a> = insert_processing { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         MarkDone<'a> = mark_done { target: &'a str, lease_id: LeaseId, attempts: u32, ids: Ids<'a> }
         UpdateEach<'a> = update_each { target: &'a str, lease_id: LeaseId, batch: Json }
@@ -383,6 +383,47 @@ statements! {
         PutFindings<'a> = put_findings { target: &'a str, batch: Json }
         ForgetFindings<'a> = forget_findings { target: &'a str, aggregate_type: &'a str, before: i64 }
         ListFindings<'a> = list_findings { target: &'a str, aggregate_type: &'a str, after: &'a str, limit: u32 }
+    }
+    "journal.sql" {
+        PutEffects<'a> = put_effects { sha256: &'a str, effects: &'a str }
+        PutAttempt<'a> = put_attempt {
+            lease_id: LeaseId, target: &'a str, host: &'a str,
+            adapter_name: Option<&'a str>, adapter_version: Option<&'a str>, adapter_sha256: Option<&'a str>,
+            interface_version: Option<&'a str>,
+            elapsed_ms: i64, calls: i64, changes: i64, outcomes: &'a str,
+            effects_sha256: Option<&'a str>, effect_counts: Option<&'a str>,
+            cause_kind: Option<&'a str>, cause: Option<&'a str>,
+        }
+        KnowsAttempt = knows_attempt { lease_id: LeaseId }
+        ReadAttempts<'a> = read_attempts { ids: Ids<'a> }
+        RecentAttempts<'a> = recent_attempts { target: &'a str, limit: u32 }
+        OldAttempts = old_attempts { after: i64, cutoff: i64 }
+        DeleteAttempts<'a> = delete_attempts { ids: Ids<'a> }
+        DeleteEffects = delete_effects { cutoff: i64 }
+    }
+    "trace.sql" {
+        ChangeKey = change_key { change_id: ChangeId }
+        EventKey<'a> = event_key { event_id: &'a str }
+        TraceDeliveries<'a> = trace_deliveries {
+            aggregate_type: &'a str, aggregate_id: &'a str,
+            target: Option<&'a str>, change_id: Option<ChangeId>, limit: u32,
+        }
+        TraceInFlight<'a> = trace_in_flight { aggregate_type: &'a str, aggregate_id: &'a str }
+        TraceUnrouted<'a> = trace_unrouted { aggregate_type: &'a str, aggregate_id: &'a str, limit: u32 }
+        TraceChanges<'a> = trace_changes { ids: Ids<'a> }
+        TraceLinks<'a> = trace_links { aggregate_type: &'a str, aggregate_id: &'a str }
+        TraceDependencies<'a> = trace_dependencies { ids: Ids<'a> }
+        TraceDismissals<'a> = trace_dismissals { ids: Ids<'a> }
+        TraceFindings<'a> = trace_findings { aggregate_type: &'a str, aggregate_id: &'a str }
+        TraceMerges<'a> = trace_merges { patient_id: &'a str, limit: u32 }
+        PageDeliveries<'a> = page_deliveries { target: &'a str, before: i64, limit: u32 }
+        PageEnded<'a> = page_ended {
+            target: &'a str, marker: i64, kind: Option<&'a str>, since: Option<i64>, before: i64, limit: u32,
+        }
+        CountCauses<'a> = count_causes {
+            target: &'a str, marker: i64, kind: Option<&'a str>, since: Option<i64>, limit: u32,
+        }
+        QueuedBefore<'a> = queued_before { target: &'a str, due_at: i64, change_id: ChangeId }
     }
     "imports.sql" {
         ReadImportProgress<'a> = import_progress { id: &'a str }

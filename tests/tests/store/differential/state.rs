@@ -5,7 +5,7 @@ use host::database::{RowLimits, Value};
 use super::world::World;
 
 /// Each table with its columns. `#` before one marks a change's id, `@` a lease.
-const TABLES: [(&str, &[&str]); 9] = [
+const TABLES: [(&str, &[&str]); 10] = [
     (
         "patient_cache",
         &[
@@ -37,6 +37,7 @@ const TABLES: [(&str, &[&str]); 9] = [
             "attempts",
             "next_attempt_at",
             "@lease_id",
+            "@last_attempt",
             "error_kind",
             "error_message",
             "created_at",
@@ -60,6 +61,10 @@ const TABLES: [(&str, &[&str]); 9] = [
         ],
     ),
     ("sync_target", &["name", "enabled", "paused", "state", "breaker", "breaker_until", "error_kind", "updated_at"]),
+    (
+        "sync_attempt",
+        &["@lease_id", "target", "host", "started_at", "elapsed_ms", "changes", "outcomes", "effect_counts"],
+    ),
     ("sync_notice", &["kind", "subject", "changes", "#last_change_id", "last_at"]),
 ];
 

@@ -3,13 +3,17 @@
 //! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things
 //! (ids of events) are left out.
 
+use host::domain::attempt::{Attempt, outcomes};
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
+use host::domain::effects::Effects;
 use host::domain::ids::{AggregateKey, IdColumn};
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, Resend, ResendScope, RetryFilter};
+use host::store::{
+    Batch, BatchResults, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, Resend, ResendScope, RetryFilter,
+};
 
 use super::plan::{Dice, Operation, TARGETS};
 use crate::support::{Stand, dispatch, route, target_name};
@@ -208,7 +212,14 @@ impl World {
                     "openemr" => IdColumn::OpenemrPatientId,
                     _ => IdColumn::FhirPatientId,
                 };
-                let settled = store.settle(&batch.lease, &settlements, Some(column)).await.expect("settle");
+                let attempt = attempt(&settlements);
+                let results = BatchResults {
+                    settlements: &settlements,
+                    id_column: Some(column),
+                    attempt: dice.pick(&[None, Some(&attempt)]),
+                    ..BatchResults::default()
+                };
+                let settled = store.settle_batch(&batch.lease, &results).await.expect("settle");
                 let linked: Vec<_> = settlements.iter().filter(|one| one.receipt.is_some()).collect();
                 let linked: Vec<_> = linked.into_iter().map(|one| one.key.clone()).collect();
                 let woken = store.wake_dependents(batch.lease.target.as_str(), &linked).await.expect("wake");
@@ -230,6 +241,7 @@ impl World {
             deleted.push(purged.deleted);
         }
         deleted.push(store.purge_changes(age_ms, PurgeCursor::default()).await.expect("purge").deleted);
+        deleted.push(store.purge_journal(age_ms, PurgeCursor::default()).await.expect("purge").deleted);
         format!("{deleted:?}")
     }
 
@@ -288,6 +300,20 @@ fn patient(id: &str, city: &str) -> Patient {
     let payload = serde_json::json!({ "patient_id": id, "family_name": "O'Neil", "given_name": "Min\"Jun\\",
         "native_family_name": "김😀", "birth_date": "1980-01-31", "gender": "male", "city": city });
     Patient::from_payload(&payload.to_string(), Day::MAX).expect("patient")
+}
+
+/// The journal's row of a batch.
+fn attempt(settlements: &[Settlement]) -> Attempt {
+    let mut effects = Effects::default();
+    effects.add_statement(&"SELECT `fname` FROM `péople` WHERE `pid` = ?".into(), Some(settlements.len() as u64));
+    Attempt {
+        elapsed_ms: 250,
+        calls: 1,
+        changes: settlements.len() as u64,
+        outcomes: outcomes(settlements, &[]),
+        effects,
+        ..Attempt::default()
+    }
 }
 
 /// What became of a delivery, decided as the host decides it.

@@ -31,9 +31,13 @@ mod random_tests;
 #[cfg(test)]
 mod size_tests;
 #[cfg(test)]
+mod template_tests;
+#[cfg(test)]
 mod tests;
 
 pub(in crate::plugin) use resolve::{Wanted, unknown_column};
+
+use std::sync::Arc;
 
 use self::parser::Parser;
 use self::resolve::Resolver;
@@ -56,6 +60,8 @@ pub(in crate::plugin) enum Verb {
 pub(in crate::plugin) struct Permit {
     /// The text to send, with parameters written `?`.
     pub(in crate::plugin) sql: String,
+    /// The statement without its literals, for the journal.
+    pub(in crate::plugin) template: Arc<str>,
     /// Columns that must exist; the database is queried for them first.
     pub(in crate::plugin) wanted: Vec<Wanted>,
     /// Whether it writes or locks rows: a read-only transaction refuses it.
@@ -114,5 +120,6 @@ pub(in crate::plugin) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, 
     if parameters != written {
         return Err("the statement could not be written anew with all its parameters".into());
     }
-    Ok(Permit { sql, wanted: resolver.wanted.into_iter().collect(), writes })
+    let template = render::template(dialect, statement).into();
+    Ok(Permit { sql, template, wanted: resolver.wanted.into_iter().collect(), writes })
 }

@@ -4,21 +4,40 @@
 //! Literals stay literals. As parameters they would have a type of their own, which PostgreSQL resolves otherwise than
 //! a literal's. Doubling its quotes escapes a text for all three databases, because texts in which a backslash has a
 //! meaning were refused before.
+//!
+//! [`template`] writes the same tree for the journal: with `?` for each literal, and with a list of equal elements
+//! shortened, so that statements for one row and for a hundred have one template.
 
 use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
 use crate::database::Dialect;
 
 /// The statement's text, with `?` for each parameter, and how many of them there are.
 pub(super) fn render(dialect: Dialect, statement: &Statement) -> (String, usize) {
-    let mut writer = Writer { dialect, out: String::new(), parameters: 0 };
+    let mut writer = Writer { dialect, out: String::new(), parameters: 0, is_template: false };
     writer.statement(statement);
     (writer.out, writer.parameters)
+}
+
+/// The longest template in bytes. It is cut off there.
+const TEMPLATE_BYTES_MAX: usize = 2_048;
+
+/// The statement's text without any value.
+pub(super) fn template(dialect: Dialect, statement: &Statement) -> String {
+    let mut writer = Writer { dialect, out: String::new(), parameters: 0, is_template: true };
+    writer.statement(statement);
+    let mut template = writer.out;
+    if template.len() > TEMPLATE_BYTES_MAX {
+        template.truncate(template.floor_char_boundary(TEMPLATE_BYTES_MAX - '…'.len_utf8()));
+        template.push('…');
+    }
+    template
 }
 
 pub(super) struct Writer {
     pub(super) dialect: Dialect,
     pub(super) out: String,
     pub(super) parameters: usize,
+    pub(super) is_template: bool,
 }
 
 impl Writer {
@@ -55,16 +74,49 @@ impl Writer {
     }
 
     pub(super) fn text(&mut self, text: &str) {
+        if self.is_template {
+            return self.word("?");
+        }
         self.word("");
         self.quoted(text, '\'');
     }
 
+    pub(super) fn number(&mut self, digits: &str) {
+        self.word(if self.is_template { "?" } else { digits });
+    }
+
+    pub(super) fn hex(&mut self, digits: &str) {
+        if self.is_template {
+            return self.word("?");
+        }
+        self.word("x");
+        self.quoted(digits, '\'');
+    }
+
     pub(super) fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        let mut before = String::new();
+        let mut is_shortened = false;
         for (index, one) in list.iter().enumerate() {
+            let end = self.out.len();
             if index > 0 {
                 self.out.push(',');
             }
+            let begin = self.out.len();
             write(self, one);
+            if !self.is_template {
+                continue;
+            }
+            // The first element may follow another character, and so begin without the others' blank.
+            let element = self.out[begin..].trim_start();
+            if index > 0 && element == before {
+                self.out.truncate(end);
+                if !std::mem::replace(&mut is_shortened, true) {
+                    self.out.push_str(",...");
+                }
+            } else {
+                before = element.to_owned();
+                is_shortened = false;
+            }
         }
     }
 

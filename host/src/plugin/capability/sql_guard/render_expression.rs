@@ -23,11 +23,8 @@ impl Writer {
                 self.word("?");
             }
             Piece::Text(text) => self.text(text),
-            Piece::Number(digits) => self.word(digits),
-            Piece::Hex(digits) => {
-                self.word("x");
-                self.quoted(digits, '\'');
-            }
+            Piece::Number(digits) => self.number(digits),
+            Piece::Hex(digits) => self.hex(digits),
             Piece::Word(word) => self.word(word),
             Piece::Typed(kind, text) => {
                 self.word(kind);

@@ -281,11 +281,14 @@ STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
 SET t.attempts = j.attempts,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
+    t.last_attempt = ?,
     t.finished_at = CASE WHEN j.is_final = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) ELSE NULL END;
 
 -- insert_done
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
-SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'done', ?, COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, attempts, last_attempt, created_at, finished_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'done', ?, ?,
+    COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 FROM sync_outbox o
 WHERE o.id IN (?, ?);
 
@@ -297,7 +300,7 @@ WHERE o.id IN (?, ?);
 
 -- mark_done
 UPDATE sync_delivery FORCE INDEX (PRIMARY)
-SET status = 'done', attempts = ?, lease_id = NULL,
+SET status = 'done', attempts = ?, lease_id = NULL, last_attempt = ?,
     error_kind = NULL, error_message = NULL, finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE target = ? AND outbox_id IN (?, ?) AND lease_id = ? AND status = 'processing';
 
@@ -308,6 +311,7 @@ STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
 SET t.status = j.status,
     t.attempts = j.attempts,
     t.lease_id = NULL,
+    t.last_attempt = ?,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
     t.next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.status = 'skipped' THEN 9223372036854775806
@@ -1254,6 +1258,195 @@ FROM sync_verification_finding f
 WHERE f.target = ? AND f.aggregate_type = ? AND f.aggregate_id > ?
 ORDER BY f.aggregate_id
 LIMIT ?;
+
+-- put_effects
+INSERT INTO sync_effects (sha256, effects, seen_at)
+VALUES (?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at);
+
+-- put_attempt
+INSERT INTO sync_attempt
+    (lease_id, target, host, adapter_name, adapter_version, adapter_sha256, interface_version, started_at, elapsed_ms,
+    calls, changes, outcomes, effects_sha256, effect_counts, cause_kind, cause)
+VALUES (?, ?, ?, ?, ?, ?, ?,
+    CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE target = VALUES(target), host = VALUES(host), adapter_name = VALUES(adapter_name),
+    adapter_version = VALUES(adapter_version), adapter_sha256 = VALUES(adapter_sha256),
+    interface_version = VALUES(interface_version), started_at = VALUES(started_at), elapsed_ms = VALUES(elapsed_ms),
+    calls = VALUES(calls), changes = VALUES(changes), outcomes = VALUES(outcomes),
+    effects_sha256 = VALUES(effects_sha256), effect_counts = VALUES(effect_counts), cause_kind = VALUES(cause_kind),
+    cause = VALUES(cause);
+
+-- knows_attempt
+SELECT 1 FROM sync_attempt WHERE lease_id = ?;
+
+-- read_attempts
+SELECT a.lease_id, a.target, a.host, a.adapter_name, a.adapter_version, a.adapter_sha256, a.interface_version,
+    a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.effect_counts, e.effects, a.cause_kind, a.cause
+FROM sync_attempt a
+LEFT JOIN sync_effects e ON e.sha256 = a.effects_sha256
+WHERE a.lease_id IN (?, ?)
+ORDER BY a.lease_id;
+
+-- recent_attempts
+SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+FROM sync_attempt a FORCE INDEX (sync_attempt_target)
+WHERE a.target = ?
+ORDER BY a.lease_id DESC
+LIMIT ?;
+
+-- old_attempts
+SELECT a.lease_id,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < ? THEN 1 ELSE 0 END
+FROM sync_attempt a
+WHERE a.lease_id > ?
+ORDER BY a.lease_id
+LIMIT 1000;
+
+-- delete_attempts
+DELETE FROM sync_attempt WHERE lease_id IN (?, ?);
+
+-- delete_effects
+DELETE FROM sync_effects WHERE seen_at < ?;
+
+-- change_key
+SELECT o.id, o.aggregate_type, o.aggregate_id FROM sync_outbox o WHERE o.id = ?;
+
+-- event_key
+SELECT o.id, o.aggregate_type, o.aggregate_id FROM sync_outbox o WHERE o.event_id = ?;
+
+-- trace_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d FORCE INDEX (sync_delivery_aggregate)
+WHERE d.aggregate_id = ? AND d.aggregate_type = ?
+    AND d.target = ?
+    AND d.outbox_id = ?
+ORDER BY d.outbox_id DESC, d.target
+LIMIT ?;
+
+-- trace_deliveries, without target, change_id
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d FORCE INDEX (sync_delivery_aggregate)
+WHERE d.aggregate_id = ? AND d.aggregate_type = ?
+ORDER BY d.outbox_id DESC, d.target
+LIMIT ?;
+
+-- trace_in_flight
+SELECT w.target, w.outbox_id, w.lease_id, l.owner, l.acquired_at, l.lease_until
+FROM sync_target t
+JOIN sync_in_flight w FORCE INDEX (PRIMARY) ON w.target = t.name AND w.aggregate_type = ? AND w.aggregate_id = ?
+LEFT JOIN sync_lease l ON l.lease_id = w.lease_id
+ORDER BY w.target;
+
+-- trace_unrouted
+SELECT o.id FROM sync_outbox o
+WHERE o.routed_at IS NULL AND o.aggregate_type = ? AND o.aggregate_id = ?
+ORDER BY o.id + 0 DESC
+LIMIT ?;
+
+-- trace_changes
+SELECT o.id, o.event_id, o.operation, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
+FROM sync_outbox o
+WHERE o.id IN (?, ?)
+ORDER BY o.id;
+
+-- trace_links
+SELECT l.target, NULLIF(l.remote_id, ''), l.remote_version, l.delivered_outbox_id, l.synced_at, l.merged_into
+FROM sync_target t
+JOIN sync_link l FORCE INDEX (PRIMARY) ON l.target = t.name AND l.aggregate_type = ? AND l.aggregate_id = ?
+ORDER BY l.target;
+
+-- trace_dependencies
+SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
+FROM sync_target t
+CROSS JOIN sync_dependency r FORCE INDEX (PRIMARY)
+LEFT JOIN sync_link l ON l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id
+WHERE r.target = t.name AND r.outbox_id IN (?, ?)
+ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
+
+-- trace_dismissals
+SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_target t
+CROSS JOIN sync_dismissal d FORCE INDEX (PRIMARY)
+WHERE d.target = t.name AND d.outbox_id IN (?, ?)
+ORDER BY d.outbox_id, d.target;
+
+-- trace_findings
+SELECT f.target, f.state, f.found_at
+FROM sync_target t
+CROSS JOIN sync_verification_finding f FORCE INDEX (PRIMARY)
+WHERE f.target = t.name AND f.aggregate_type = ? AND f.aggregate_id = ?
+ORDER BY f.target;
+
+-- trace_merges
+SELECT m.patient_id, m.survivor_id, m.reason, m.merged_by, m.merged_at
+FROM patient_merge m WHERE m.patient_id = ?
+UNION ALL
+SELECT m.patient_id, m.survivor_id, m.reason, m.merged_by, m.merged_at
+FROM patient_merge m WHERE m.survivor_id = ?
+ORDER BY 5, 1
+LIMIT ?;
+
+-- page_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d FORCE INDEX (PRIMARY)
+WHERE d.target = ? AND d.outbox_id < ?
+ORDER BY d.outbox_id DESC
+LIMIT ?;
+
+-- page_ended
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ? AND d.next_attempt_at = ?
+        AND d.error_kind = ?
+        AND d.finished_at >= ?
+    AND d.outbox_id + 0 < ?
+ORDER BY d.outbox_id + 0 DESC
+LIMIT ?;
+
+-- page_ended, without kind, since
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ? AND d.next_attempt_at = ?
+    AND d.outbox_id + 0 < ?
+ORDER BY d.outbox_id + 0 DESC
+LIMIT ?;
+
+-- count_causes
+SELECT n.error_kind, n.error_message, COUNT(*)
+FROM (SELECT d.error_kind, d.error_message
+    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+    WHERE d.target = ? AND d.next_attempt_at = ?
+            AND d.error_kind = ?
+            AND d.finished_at >= ?
+    LIMIT 100000) n
+GROUP BY n.error_kind, n.error_message
+ORDER BY 3 DESC, 1, 2
+LIMIT ?;
+
+-- count_causes, without kind, since
+SELECT n.error_kind, n.error_message, COUNT(*)
+FROM (SELECT d.error_kind, d.error_message
+    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+    WHERE d.target = ? AND d.next_attempt_at = ?
+    LIMIT 100000) n
+GROUP BY n.error_kind, n.error_message
+ORDER BY 3 DESC, 1, 2
+LIMIT ?;
+
+-- queued_before
+SELECT COUNT(*)
+FROM (SELECT d.outbox_id
+    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+    WHERE d.target = ? AND d.next_attempt_at <= ?
+        AND (d.next_attempt_at < ? OR d.outbox_id + 0 < ?)
+    LIMIT 100001) n;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,

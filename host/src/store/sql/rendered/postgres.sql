@@ -326,17 +326,20 @@ UPDATE sync_delivery AS t
 SET attempts = j.attempts,
     error_kind = j.error_kind,
     error_message = j.error_message,
+    last_attempt = CAST($1 AS BIGINT),
     finished_at = CASE WHEN j.is_final = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE NULL END
-FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
-        WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'processing';
+        WHERE t.target = $3 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_id = CAST($4 AS BIGINT) AND t.status = 'processing';
 
 -- insert_done
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
-SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'done', CAST($2 AS BIGINT), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, attempts, last_attempt, created_at, finished_at)
+SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'done', CAST($2 AS BIGINT), CAST($3 AS BIGINT),
+    COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 FROM sync_outbox o
-WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($4 AS JSONB))));
 
 -- insert_processing
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_id, created_at)
@@ -346,27 +349,28 @@ WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_te
 
 -- mark_done
 UPDATE sync_delivery
-SET status = 'done', attempts = CAST($1 AS BIGINT), lease_id = NULL,
+SET status = 'done', attempts = CAST($1 AS BIGINT), lease_id = NULL, last_attempt = CAST($2 AS BIGINT),
     error_kind = NULL, error_message = NULL, finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($3 AS JSONB))) AS j
          CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
-            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_id = CAST($4 AS BIGINT) AND status = 'processing';
+            WHERE t.target = $4 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_id = CAST($5 AS BIGINT) AND status = 'processing';
 
 -- update_each
 UPDATE sync_delivery AS t
 SET status = j.status,
     attempts = j.attempts,
     lease_id = NULL,
+    last_attempt = CAST($1 AS BIGINT),
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.status = 'skipped' THEN 9223372036854775806
         WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE NULL END
-FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
-        WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'processing';
+        WHERE t.target = $3 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_id = CAST($4 AS BIGINT) AND t.status = 'processing';
 
 -- put_links
 INSERT INTO sync_link
@@ -1330,6 +1334,202 @@ FROM sync_verification_finding f
 WHERE f.target = $1 AND f.aggregate_type = $2 AND f.aggregate_id > $3
 ORDER BY f.aggregate_id
 LIMIT CAST($4 AS BIGINT);
+
+-- put_effects
+INSERT INTO sync_effects (sha256, effects, seen_at)
+VALUES ($1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (sha256) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- put_attempt
+INSERT INTO sync_attempt
+    (lease_id, target, host, adapter_name, adapter_version, adapter_sha256, interface_version, started_at, elapsed_ms,
+    calls, changes, outcomes, effects_sha256, effect_counts, cause_kind, cause)
+VALUES (CAST($1 AS BIGINT), $2, $3, $4, $5, $6, $7,
+    CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($8 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT), $12, $13, $14, $15, $16)
+ON CONFLICT (lease_id) DO UPDATE SET target = excluded.target, host = excluded.host, adapter_name = excluded.adapter_name,
+    adapter_version = excluded.adapter_version, adapter_sha256 = excluded.adapter_sha256,
+    interface_version = excluded.interface_version, started_at = excluded.started_at, elapsed_ms = excluded.elapsed_ms,
+    calls = excluded.calls, changes = excluded.changes, outcomes = excluded.outcomes,
+    effects_sha256 = excluded.effects_sha256, effect_counts = excluded.effect_counts, cause_kind = excluded.cause_kind,
+    cause = excluded.cause;
+
+-- knows_attempt
+SELECT 1 FROM sync_attempt WHERE lease_id = CAST($1 AS BIGINT);
+
+-- read_attempts
+SELECT a.lease_id, a.target, a.host, a.adapter_name, a.adapter_version, a.adapter_sha256, a.interface_version,
+    a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.effect_counts, e.effects, a.cause_kind, a.cause
+FROM sync_attempt a
+LEFT JOIN LATERAL (SELECT e.effects FROM sync_effects e
+        WHERE e.sha256 = a.effects_sha256 OFFSET 0) e ON TRUE
+WHERE a.lease_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+ORDER BY a.lease_id;
+
+-- recent_attempts
+SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.cause_kind
+    FROM sync_attempt b
+    WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807)
+    ORDER BY b.target DESC, b.lease_id DESC
+    LIMIT CAST($2 AS BIGINT)) a
+WHERE a.target = $3;
+
+-- old_attempts
+SELECT a.lease_id,
+    CASE WHEN a.started_at < CAST($1 AS BIGINT) THEN 1 ELSE 0 END,
+    CASE WHEN a.started_at < CAST($2 AS BIGINT) THEN 1 ELSE 0 END
+FROM sync_attempt a
+WHERE a.lease_id > CAST($3 AS BIGINT)
+ORDER BY a.lease_id
+LIMIT 1000;
+
+-- delete_attempts
+DELETE FROM sync_attempt WHERE lease_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))));
+
+-- delete_effects
+DELETE FROM sync_effects WHERE seen_at < CAST($1 AS BIGINT);
+
+-- change_key
+SELECT o.id, o.aggregate_type, o.aggregate_id FROM sync_outbox o WHERE o.id = CAST($1 AS BIGINT);
+
+-- event_key
+SELECT o.id, o.aggregate_type, o.aggregate_id FROM sync_outbox o WHERE o.event_id = $1;
+
+-- trace_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d
+WHERE d.aggregate_id = $1 AND d.aggregate_type = $2
+    AND d.target = $3
+    AND d.outbox_id = CAST($4 AS BIGINT)
+ORDER BY d.outbox_id DESC, d.target
+LIMIT CAST($5 AS BIGINT);
+
+-- trace_deliveries, without target, change_id
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d
+WHERE d.aggregate_id = $1 AND d.aggregate_type = $2
+ORDER BY d.outbox_id DESC, d.target
+LIMIT CAST($3 AS BIGINT);
+
+-- trace_in_flight
+SELECT w.target, w.outbox_id, w.lease_id, l.owner, l.acquired_at, l.lease_until
+FROM sync_target t
+CROSS JOIN LATERAL (SELECT w.target, w.outbox_id, w.lease_id FROM sync_in_flight w
+        WHERE w.target = t.name AND w.aggregate_type = $1 AND w.aggregate_id = $2 OFFSET 0) w
+LEFT JOIN LATERAL (SELECT l.owner, l.acquired_at, l.lease_until FROM sync_lease l
+        WHERE l.lease_id = w.lease_id OFFSET 0) l ON TRUE
+ORDER BY w.target;
+
+-- trace_unrouted
+SELECT o.id FROM sync_outbox o
+WHERE o.routed_at IS NULL AND o.aggregate_type = $1 AND o.aggregate_id = $2
+ORDER BY o.id + 0 DESC
+LIMIT CAST($3 AS BIGINT);
+
+-- trace_changes
+SELECT o.id, o.event_id, o.operation, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+ORDER BY o.id;
+
+-- trace_links
+SELECT l.target, NULLIF(l.remote_id, ''), l.remote_version, l.delivered_outbox_id, l.synced_at, l.merged_into
+FROM sync_target t
+CROSS JOIN LATERAL (SELECT l.target, l.remote_id, l.remote_version, l.delivered_outbox_id, l.synced_at, l.merged_into FROM sync_link l
+        WHERE l.target = t.name AND l.aggregate_type = $1 AND l.aggregate_id = $2 OFFSET 0) l
+ORDER BY l.target;
+
+-- trace_dependencies
+SELECT r.target, r.outbox_id, r.referenced_type, r.referenced_id, l.synced_at
+FROM sync_target t
+CROSS JOIN sync_dependency r
+LEFT JOIN LATERAL (SELECT l.synced_at FROM sync_link l
+        WHERE l.target = r.target AND l.aggregate_type = r.referenced_type AND l.aggregate_id = r.referenced_id OFFSET 0) l ON TRUE
+WHERE r.target = t.name AND r.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+ORDER BY r.outbox_id, r.target, r.referenced_type, r.referenced_id;
+
+-- trace_dismissals
+SELECT d.target, d.outbox_id, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_target t
+CROSS JOIN sync_dismissal d
+WHERE d.target = t.name AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+ORDER BY d.outbox_id, d.target;
+
+-- trace_findings
+SELECT f.target, f.state, f.found_at
+FROM sync_target t
+CROSS JOIN sync_verification_finding f
+WHERE f.target = t.name AND f.aggregate_type = $1 AND f.aggregate_id = $2
+ORDER BY f.target;
+
+-- trace_merges
+SELECT m.patient_id, m.survivor_id, m.reason, m.merged_by, m.merged_at
+FROM patient_merge m WHERE m.patient_id = $1
+UNION ALL
+SELECT m.patient_id, m.survivor_id, m.reason, m.merged_by, m.merged_at
+FROM patient_merge m WHERE m.survivor_id = $2
+ORDER BY 5, 1
+LIMIT CAST($3 AS BIGINT);
+
+-- page_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d
+WHERE d.target = $1 AND d.outbox_id < CAST($2 AS BIGINT)
+ORDER BY d.outbox_id DESC
+LIMIT CAST($3 AS BIGINT);
+
+-- page_ended
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d
+WHERE d.target = $1 AND d.next_attempt_at = CAST($2 AS BIGINT)
+        AND d.error_kind = $3
+        AND d.finished_at >= CAST($4 AS BIGINT)
+    AND d.outbox_id + 0 < CAST($5 AS BIGINT)
+ORDER BY d.outbox_id + 0 DESC
+LIMIT CAST($6 AS BIGINT);
+
+-- page_ended, without kind, since
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.status, d.attempts, d.next_attempt_at, d.last_attempt,
+        d.error_kind, d.error_message, d.created_at, d.finished_at
+FROM sync_delivery d
+WHERE d.target = $1 AND d.next_attempt_at = CAST($2 AS BIGINT)
+    AND d.outbox_id + 0 < CAST($3 AS BIGINT)
+ORDER BY d.outbox_id + 0 DESC
+LIMIT CAST($4 AS BIGINT);
+
+-- count_causes
+SELECT n.error_kind, n.error_message, COUNT(*)
+FROM (SELECT d.error_kind, d.error_message
+    FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = CAST($2 AS BIGINT)
+            AND d.error_kind = $3
+            AND d.finished_at >= CAST($4 AS BIGINT)
+    LIMIT 100000) n
+GROUP BY n.error_kind, n.error_message
+ORDER BY 3 DESC, 1, 2
+LIMIT CAST($5 AS BIGINT);
+
+-- count_causes, without kind, since
+SELECT n.error_kind, n.error_message, COUNT(*)
+FROM (SELECT d.error_kind, d.error_message
+    FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = CAST($2 AS BIGINT)
+    LIMIT 100000) n
+GROUP BY n.error_kind, n.error_message
+ORDER BY 3 DESC, 1, 2
+LIMIT CAST($3 AS BIGINT);
+
+-- queued_before
+SELECT COUNT(*)
+FROM (SELECT d.outbox_id
+    FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at <= CAST($2 AS BIGINT)
+        AND (d.next_attempt_at < CAST($3 AS BIGINT) OR d.outbox_id + 0 < CAST($4 AS BIGINT))
+    LIMIT 100001) n;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,

@@ -1,0 +1,107 @@
+//! `host trace`: what happened to one aggregate or change, in the order of time; without one, a list of deliveries.
+
+use std::process::ExitCode;
+
+use super::aggregate::{SubjectArguments, unknown};
+use super::error::CliError;
+use super::output::{line, time};
+use super::trace_events::{TraceEvent, events};
+use super::{output, trace_list, wiring};
+use crate::config::Config;
+use crate::domain::ids::ChangeId;
+use crate::domain::words::named;
+use crate::store::{Store, Story, Subject};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    subject: SubjectArguments,
+    /// Show this change only, by its number
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = SUBJECT)]
+    change: Option<i64>,
+    /// Show the change of this event only
+    #[arg(long, value_name = "UUID", conflicts_with_all = SUBJECT, conflicts_with = "change")]
+    event: Option<String>,
+    /// Show this target only
+    #[arg(long)]
+    target: Option<String>,
+    #[command(flatten)]
+    list: trace_list::ListArguments,
+    /// Show at most this many deliveries of a target
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const SUBJECT: [&str; 3] = ["patient", "aggregate_type", "aggregate_id"];
+
+impl Arguments {
+    fn subject(&self) -> Option<Subject> {
+        let of_change = self.change.map(|change| Subject::Change(ChangeId::new(change)));
+        let of_event = || self.event.clone().map(Subject::Event);
+        of_change.or_else(of_event).or_else(|| self.subject.key().map(Subject::Aggregate))
+    }
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    if let Some(target) = &arguments.target {
+        wiring::target_config(config, target)?;
+    }
+    let store = wiring::readable_store(config).await?;
+    match arguments.subject() {
+        Some(subject) => story(&store, &subject, arguments).await,
+        None => {
+            let page = (arguments.target.as_deref(), arguments.limit);
+            trace_list::run(config, &store, &arguments.list, page, arguments.json).await
+        }
+    }
+}
+
+async fn story(store: &Store, subject: &Subject, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let found = store.story(subject, arguments.target.as_deref(), arguments.limit).await?;
+    let story = found.ok_or_else(|| no_such_change(subject))?;
+    let events = events(&story);
+    if events.is_empty() && !store.knows(&story.key).await? {
+        return Err(unknown(&story.key));
+    }
+    if arguments.json {
+        let all: Vec<_> = events.iter().map(TraceEvent::as_json).collect();
+        output::json(&serde_json::json!({
+            "aggregate_type": story.key.aggregate_type,
+            "aggregate_id": story.key.aggregate_id,
+            "read_at": story.now,
+            "is_cut": story.is_cut,
+            "events": all,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    show(&story, &events, arguments.limit);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(story: &Story, events: &[TraceEvent], limit: u32) {
+    line(&format!("{} {}", story.key.aggregate_type, story.key.aggregate_id));
+    if events.is_empty() {
+        line("   nothing is kept of its changes");
+    }
+    for event in events {
+        line(&format!("   {}  {}", time(event.at), event.text));
+        for detail in &event.details {
+            line(&format!("      {detail}"));
+        }
+    }
+    if story.is_cut {
+        line(&format!("   only the newest {limit} deliveries are shown; see --limit"));
+    }
+}
+
+fn no_such_change(subject: &Subject) -> CliError {
+    let what = match subject {
+        Subject::Change(change_id) => format!("change {change_id}"),
+        Subject::Event(event_id) => format!("event {}", named(event_id)),
+        Subject::Aggregate(key) => return unknown(key),
+    };
+    CliError::Failed(format!("the outbox has no {what}; retention may have deleted it (`[retention] done_days`)"))
+}
