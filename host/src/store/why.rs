@@ -4,6 +4,8 @@
 //! One reason is named: the first that an operator would have to act on. Without a host nothing else matters; then what
 //! operators decided, then the target, then the change itself.
 
+use std::collections::BTreeMap;
+
 use super::hosts::RunningHost;
 use super::sql::QueuedBefore;
 use super::trace::{TracedDelivery, TracedInFlight, TracedLink};
