@@ -10,7 +10,9 @@ use super::judgement::{Judgement, applied};
 use super::patients::personal;
 use super::subjects::{link, missing_id};
 use super::{invalid, merging, observing, referred};
-use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
+use crate::domain::change::{
+    Change, Failure, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit,
+};
 use crate::target::CallFailure;
 
 /// Changes in the batch that tests the limits.
@@ -338,35 +340,41 @@ async fn delete(harness: &Harness) -> Judgement {
     let receipt = receipts(harness, std::slice::from_ref(&change)).await?.remove(0);
     let deleted =
         Change { operation: Operation::Delete, payload: "{}".to_owned(), link: Some(link(&receipt)), ..change };
-    let never = Change {
-        link: None,
-        ..Change { operation: Operation::Delete, payload: "{}".to_owned(), ..harness.subjects.create(1).remove(0) }
-    };
+    let never = Change { operation: Operation::Delete, ..harness.subjects.create(1).remove(0) };
+    let empty = Change { payload: "{}".to_owned(), ..never.clone() };
     let mut seen = "deleted";
-    for (change, what) in
-        [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
-    {
-        let outcomes =
-            harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Applied(_)) => {}
-            Some(Outcome::Failed(failure))
-                if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Denied) =>
-            {
+    for (change, what, otherwise) in [
+        (&deleted, "a delete", None),
+        (&deleted, "the same delete twice", None),
+        // Without a link the payload may be all that names the record.
+        (&empty, "a delete of what never was there", Some(&never)),
+    ] {
+        let mut outcome = delete_one(harness, change, what).await?;
+        if let (Outcome::Failed(Failure { kind: FailureKind::Invalid, .. }), Some(change)) = (&outcome, otherwise) {
+            outcome = delete_one(harness, change, what).await?;
+        }
+        match outcome {
+            Outcome::Applied(_) => {}
+            Outcome::Failed(failure) if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Denied) => {
                 seen = "refused as a rule";
             }
-            Some(Outcome::Failed(failure)) => {
+            Outcome::Failed(failure) => {
                 return Err(format!(
                     "{what}: `{}`: {}; it must be harmless, or `unsupported`",
                     failure.kind.as_str(),
                     failure.message
                 ));
             }
-            Some(Outcome::Skipped(_)) => seen = "skipped",
-            None => return Err(format!("{what}: no outcome")),
+            Outcome::Skipped(_) => seen = "skipped",
         }
     }
     Ok(format!("{seen}; twice is harmless"))
+}
+
+async fn delete_one(harness: &Harness, change: &Change, what: &str) -> Result<Outcome, String> {
+    let outcomes =
+        harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
+    outcomes.into_iter().next().ok_or_else(|| format!("{what}: no outcome"))
 }
 
 /// Aborts a call halfway: the batch is delivered again, with the same result as without the abort.

@@ -182,7 +182,7 @@ fn an_example_refers_to_records_that_the_suite_delivers() {
 
     // An adapter that never reads what a change refers to.
     write("labs.sql", "CREATE TABLE lab_result (result_id VARCHAR(64) PRIMARY KEY, code TEXT, value TEXT);");
-    write("labs.json", r#"{"code": "${text}", "value": "${number}"}"#);
+    write("labs.json", r#"{"code": "${text}", "value": "${number} mg/dl"}"#);
     let labs = ["--setup", "labs.sql", "--payload", "lab-result=labs.json", "--refs", "lab-result=refs.json"];
     let (_, said) = conformance(&host, &adapter("testing-laboratory"), &labs);
     assert_eq!(failed(&said), Vec::<String>::new(), "it delivers no patients, so its references have no id");
