@@ -37,7 +37,9 @@ pub(super) fn example(aggregate_type: &str) -> Option<Example> {
         ),
         "allergy" => (json!({ "clinical_status": "active", "code": { "display": "${text}" } }), SUBJECT),
         "medication" => (
-            json!({ "status": "active", "medication": { "display": "${text}" }, "effective": { "start": "2024-01-01" } }),
+            json!({
+                "status": "active", "medication": { "display": "${text}" }, "effective": { "start": "2024-01-01" },
+            }),
             SUBJECT,
         ),
         "observation" => (

@@ -115,7 +115,7 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
 
     let elsewhere = references(&harness.subjects, &deliver(harness).await?);
     if elsewhere.iter().all(|reference| reference.remote_id.is_none()) {
-        return Ok("what lacks its references is delivered, or refused for good".to_owned());
+        return Ok("what lacks its references is delivered, or refused permanently".to_owned());
     }
     let before = contents(harness).await?;
     let moved = Change { references: elsewhere, link: Some(link(&receipt)), attempt: 2, ..sound };
@@ -135,7 +135,7 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
     }
 }
 
-/// A change is delivered, skipped or refused for good. A retry cannot help it.
+/// A change is delivered, skipped or refused permanently. A retry cannot help it.
 fn final_outcome(outcome: &Outcome, what: &str) -> Result<(), String> {
     match outcome {
         Outcome::Failed(failure) if !failure.kind.is_permanent() => {
