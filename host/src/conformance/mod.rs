@@ -1,9 +1,9 @@
 //! The conformance suite: checks what every adapter must get right, on scratch databases and a mock server.
 //!
 //! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients and clinical
-//! records that it made up, and aggregates of the adapter's own types after an example of the author's. Every finding names the observed
-//! behaviour and the fix. It never touches the host's own store, and never a target in use. Read next: `checks.rs` for
-//! the checks, `harness.rs` for how a call is made.
+//! records that it made up, and aggregates of the adapter's own types after an example of the author's. Every finding
+//! names the observed behaviour and the fix. It never touches the host's own store, and never a target in use. Read
+//! next: `checks.rs` for the checks, `harness.rs` for how a call is made.
 
 mod answers;
 mod canned;

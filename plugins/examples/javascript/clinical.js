@@ -191,7 +191,8 @@ function order(left, right) {
 
 // Seconds since 1970 UTC and nanoseconds; null for a day, a month or a year.
 function moment(text) {
-  const parts = /^([0-9-]{10})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.?([0-9]*)(?:Z|([+-])([0-9]{2}):([0-9]{2}))$/.exec(text);
+  const pattern = /^([0-9-]{10})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.?([0-9]*)(?:Z|([+-])([0-9]{2}):([0-9]{2}))$/;
+  const parts = pattern.exec(text);
   if (parts === null) return null;
   const [year, month, day] = parts[1].split('-').map(Number);
   const [hour, minute, second] = parts.slice(2, 5).map(Number);

@@ -1,5 +1,5 @@
-// An HTTP adapter in JavaScript: keeps one JSON document for each patient at `{base_url}/patients/{id}`, and one for each
-// clinical record at `{base_url}/conditions/{id}` and so on.
+// An HTTP adapter in JavaScript: keeps one JSON document for each patient at `{base_url}/patients/{id}`, and one for
+// each clinical record at `{base_url}/conditions/{id}` and so on.
 //
 // The id in the address is the record's own, so that the same change twice writes the same document. The host adds the
 // credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
