@@ -3,7 +3,7 @@
 //!
 //! It exists to show that the conformance suite finds each fault.
 
-use adapter_sdk::database::{Execution, Transaction, Value};
+use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::{
     AggregateSupport, Applied, Change, Context, Current, DatabaseAdapter, Descriptor, Failure, FailureKind,
     Observation, Operation, Outcome, Receipt, RemoteEdit, Report, Subject, fingerprint, patient,
@@ -139,10 +139,8 @@ fn merge(db: &Transaction, fault: Fault, change: &Change) -> Result<Outcome, Fai
     let row = Row { merged_into: Some(survivor.clone()), ..row };
     match fault {
         Fault::Nothing => {}
-        Fault::Deletes => drop(execute(db, "DELETE FROM person WHERE patient_id = ?", &[id])?),
-        _ => {
-            drop(execute(db, "UPDATE person SET merged_into = ? WHERE patient_id = ?", &[survivor.clone().into(), id])?)
-        }
+        Fault::Deletes => execute(db, "DELETE FROM person WHERE patient_id = ?", &[id])?,
+        _ => execute(db, "UPDATE person SET merged_into = ? WHERE patient_id = ?", &[survivor.clone().into(), id])?,
     }
     if fault == Fault::ChangesSurvivor {
         execute(db, "UPDATE person SET name = ? WHERE patient_id = ?", &["both".into(), survivor.clone().into()])?;
@@ -162,8 +160,11 @@ fn find(db: &Transaction, id: &str) -> Result<Option<Row>, Failure> {
     Ok(found.rows.first().map(|row| Row { name: text(&row[0]).unwrap_or_default(), merged_into: text(&row[1]) }))
 }
 
-fn execute(db: &Transaction, sql: &str, parameters: &[Value]) -> Result<Execution, Failure> {
-    db.execute(sql, parameters).map_err(|error| error.during("write person"))
+fn execute(db: &Transaction, sql: &str, parameters: &[Value]) -> Result<(), Failure> {
+    match db.execute(sql, parameters) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.during("write person")),
+    }
 }
 
 fn failed(kind: FailureKind, message: &str) -> Outcome {
