@@ -49,7 +49,8 @@ fn merged_and_undone(database: &Database) {
     assert_eq!(database.ask(MARKS)[0], with_portal(&survivor));
     assert_eq!(merged.remote_id, created[0].remote_id);
     assert!(holds_what_was_written(database, &context, "P-1", &merged));
-    // A second merge changes nothing, also one whose settlement was lost, with the link from before; another survivor replaces the first.
+    // A second merge changes nothing, also with the link from before, as after a lost settlement. Another survivor
+    // replaces the first.
     database.change("UPDATE patient_data SET date = '2001-01-01 00:00:00'");
     for link in [&merged, &created[0]] {
         let again = receipts(database, &context, &[merge("P-1", Some(link), Some(&survivor))]).remove(0);
