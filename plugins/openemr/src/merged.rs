@@ -4,8 +4,8 @@
 //! OpenEMR has no column for an unused chart. Its users see `billing_note` in red on the chart's summary, and
 //! `allow_patient_portal` controls a patient's login. The link's fingerprint contains the earlier value of that column
 //! and the fingerprint of the last state, so that a later state undoes everything. The note has the earlier value too,
-//! for a merge whose settlement was lost. Lines of the note by other authors stay. Read next: `apply.rs`, whose outcomes
-//! show which charts these are.
+//! for a merge whose settlement was lost. Lines of the note by other authors stay. Read next: `apply.rs`, whose
+//! outcomes show which charts these are.
 
 use std::collections::BTreeMap;
 
