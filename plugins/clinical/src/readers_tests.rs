@@ -94,9 +94,9 @@ fn tables(types: &str, parts: &str, end: &str) -> String {
             }
         }
     }
-    text += &format!("}}{end}\n\n{parts}{{\n");
-    text += &all_parts.into_values().collect::<String>();
-    text + &format!("}}{end}\n")
+    let all_parts: String = all_parts.into_values().collect();
+    write!(text, "}}{end}\n\n{parts}{{\n{all_parts}}}{end}\n").unwrap();
+    text
 }
 
 #[test]
