@@ -123,7 +123,8 @@ impl Example {
     /// Of everything that the component is made of.
     fn digest(&self) -> Result<String> {
         let mut files = self.language.pins();
-        files.extend([self.source, self.language.contract()].map(|name| self.language.folder().join(name)));
+        let modules = self.language.contract().iter().chain([&self.source]);
+        files.extend(modules.map(|name| self.language.folder().join(name)));
         collect(&workspace().join(WIT), &mut files)?;
         files.sort();
         let mut digest = Sha256::new();
@@ -145,11 +146,11 @@ impl Language {
         })
     }
 
-    /// The module that reads payloads, which the examples of a language share.
-    fn contract(self) -> &'static str {
+    /// The modules that read payloads, which the examples of a language share.
+    fn contract(self) -> &'static [&'static str] {
         match self {
-            Self::Python => "patient.py",
-            Self::JavaScript => "patient.js",
+            Self::Python => &["patient.py", "clinical.py", "clinical_types.py"],
+            Self::JavaScript => &["patient.js", "clinical.js", "clinical_types.js"],
         }
     }
 

@@ -36,6 +36,11 @@ impl Canned {
         self.kept.len() as u64
     }
 
+    /// Each record with the body that it was kept with.
+    pub(super) fn contents(&self) -> Vec<String> {
+        self.kept.iter().map(|(key, record)| format!("{key} {}", record.body)).collect()
+    }
+
     pub(super) fn unanswered(&self) -> &[String] {
         &self.unanswered
     }

@@ -4,13 +4,15 @@
 //! at all, the other checks are skipped, because they would fail for the same reason.
 
 use super::Line;
+use super::delivering::{receipts, records};
 use super::harness::Harness;
-use super::invalid;
 use super::judgement::{Judgement, applied};
-use super::observing;
 use super::patients::personal;
-use super::subjects::link;
-use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
+use super::subjects::{link, missing_id};
+use super::{invalid, merging, observing, referred};
+use crate::domain::change::{
+    Change, Failure, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit,
+};
 use crate::target::CallFailure;
 
 /// Changes in the batch that tests the limits.
@@ -30,19 +32,27 @@ pub(super) fn not_tried(lines: &mut Vec<Line>, place: &str, check: &'static str,
     lines.push(Line { place: place.to_owned(), check, message, passed: true, tried: false });
 }
 
-/// Runs them in order.
-pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
+/// Runs them in order. Returns whether the adapter delivers at all.
+pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) -> bool {
     let place = harness.place.clone();
     record(lines, &place, "describe", Ok(describe(harness)));
     if !record(lines, &place, "check", check(harness).await) {
-        return;
+        return false;
     }
     record(lines, &place, "empty batch", empty_batch(harness).await);
+    if let Err(fix) = referred::provide(harness).await {
+        record(lines, &place, "references", Err(fix));
+        return false;
+    }
     let delivered = match deliver(harness).await {
-        Ok(delivered) => delivered,
+        Ok(Delivered::Each(delivered)) => delivered,
+        Ok(Delivered::Skipped) => {
+            record(lines, &place, "deliver", Ok("skipped, with a reason: the target has no place for them".to_owned()));
+            return false;
+        }
         Err(fix) => {
             record(lines, &place, "deliver", Err(fix));
-            return;
+            return false;
         }
     };
     let many = harness.subjects.many(delivered.len());
@@ -57,6 +67,9 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
         not_tried(lines, &place, "update", why);
     } else {
         record(lines, &place, "update", update(harness, &delivered).await);
+    }
+    if !harness.subjects.wanted_references().is_empty() {
+        record(lines, &place, "references", referred::judge(harness).await);
     }
     record(lines, &place, "unknown aggregate type", unknown_type(harness).await);
     record(lines, &place, "bad change among good ones", bad_among_good(harness).await);
@@ -73,12 +86,14 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
     } else {
         record(lines, &place, "edited at the target", conflict(harness).await);
     }
-    record(lines, &place, "record gone", gone(harness).await);
+    record(lines, &place, "record gone", gone(harness, &delivered).await);
     record(lines, &place, "observe", observing::judge(harness, &delivered).await);
+    record(lines, &place, "merge", merging::judge(harness).await);
     record(lines, &place, "delete", delete(harness).await);
     record(lines, &place, "cancelled call", cancelled(harness).await);
     record(lines, &place, "limits", limits(harness).await);
     record(lines, &place, "nothing personal", nothing_personal(harness));
+    true
 }
 
 /// `mod.rs` decides which types are tested.
@@ -104,10 +119,22 @@ async fn empty_batch(harness: &Harness) -> Judgement {
     }
 }
 
+/// What became of the first batch.
+enum Delivered {
+    Each(Vec<(Change, Receipt)>),
+    /// The target has no place for this type, so that nothing else can be tried.
+    Skipped,
+}
+
 /// What everything else builds on.
-async fn deliver(harness: &Harness) -> Result<Vec<(Change, Receipt)>, String> {
+async fn deliver(harness: &Harness) -> Result<Delivered, String> {
     let changes = harness.subjects.create(5);
-    let receipts = receipts(harness, &changes).await?;
+    let outcomes = harness.deliver(&changes).await.map_err(|failure| format!("the batch failed, {failure}"))?;
+    if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Skipped(_))) {
+        return Ok(Delivered::Skipped);
+    }
+    let receipts: Result<Vec<_>, _> = outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect();
+    let receipts = receipts?;
     let mut ids: Vec<&str> = receipts.iter().map(|receipt| receipt.remote_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -117,13 +144,7 @@ async fn deliver(harness: &Harness) -> Result<Vec<(Change, Receipt)>, String> {
     if ids.len() < receipts.len() {
         return Err("two aggregates were given the same remote-id: each must have a record of its own".to_owned());
     }
-    Ok(changes.into_iter().zip(receipts).collect())
-}
-
-/// The receipts of a batch that must work.
-async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>, String> {
-    let outcomes = harness.deliver(changes).await.map_err(|failure| format!("the batch failed, {failure}"))?;
-    outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
+    Ok(Delivered::Each(changes.into_iter().zip(receipts).collect()))
 }
 
 /// The same batch again: with the links that the host has stored, or without them, as after a crash between commit and
@@ -153,10 +174,6 @@ async fn again(harness: &Harness, delivered: &[(Change, Receipt)], linked: bool)
         return Err(format!("{before} records before and {after} after: the same change twice must do nothing new"));
     }
     Ok("the same ids, and nothing new at the target".to_owned())
-}
-
-async fn records(harness: &Harness) -> Result<u64, String> {
-    harness.records().await.map_err(|failure| failure.to_string())
 }
 
 async fn rolled_back(harness: &Harness) -> Judgement {
@@ -301,10 +318,11 @@ async fn conflict(harness: &Harness) -> Judgement {
 }
 
 /// The link names a record that the target does not have.
-async fn gone(harness: &Harness) -> Judgement {
+async fn gone(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement {
     let mut change = harness.subjects.create(1).remove(0);
     change.operation = Operation::Update;
-    change.link = Some(Link { remote_id: "999999999".to_owned(), remote_version: None, fingerprint: None });
+    let remote_id = missing_id(&delivered[0].1.remote_id);
+    change.link = Some(Link { remote_id, remote_version: None, fingerprint: None });
     let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|failure| failure.to_string())?.pop();
     match outcome {
         Some(Outcome::Applied(_)) => Ok("made anew".to_owned()),
@@ -322,35 +340,41 @@ async fn delete(harness: &Harness) -> Judgement {
     let receipt = receipts(harness, std::slice::from_ref(&change)).await?.remove(0);
     let deleted =
         Change { operation: Operation::Delete, payload: "{}".to_owned(), link: Some(link(&receipt)), ..change };
-    let never = Change {
-        link: None,
-        ..Change { operation: Operation::Delete, payload: "{}".to_owned(), ..harness.subjects.create(1).remove(0) }
-    };
+    let never = Change { operation: Operation::Delete, ..harness.subjects.create(1).remove(0) };
+    let empty = Change { payload: "{}".to_owned(), ..never.clone() };
     let mut seen = "deleted";
-    for (change, what) in
-        [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
-    {
-        let outcomes =
-            harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Applied(_)) => {}
-            Some(Outcome::Failed(failure))
-                if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Denied) =>
-            {
+    for (change, what, otherwise) in [
+        (&deleted, "a delete", None),
+        (&deleted, "the same delete twice", None),
+        // Without a link the payload may be all that names the record.
+        (&empty, "a delete of what never was there", Some(&never)),
+    ] {
+        let mut outcome = delete_one(harness, change, what).await?;
+        if let (Outcome::Failed(Failure { kind: FailureKind::Invalid, .. }), Some(change)) = (&outcome, otherwise) {
+            outcome = delete_one(harness, change, what).await?;
+        }
+        match outcome {
+            Outcome::Applied(_) => {}
+            Outcome::Failed(failure) if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Denied) => {
                 seen = "refused as a rule";
             }
-            Some(Outcome::Failed(failure)) => {
+            Outcome::Failed(failure) => {
                 return Err(format!(
                     "{what}: `{}`: {}; it must be harmless, or `unsupported`",
                     failure.kind.as_str(),
                     failure.message
                 ));
             }
-            Some(Outcome::Skipped(_)) => seen = "skipped",
-            None => return Err(format!("{what}: no outcome")),
+            Outcome::Skipped(_) => seen = "skipped",
         }
     }
     Ok(format!("{seen}; twice is harmless"))
+}
+
+async fn delete_one(harness: &Harness, change: &Change, what: &str) -> Result<Outcome, String> {
+    let outcomes =
+        harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
+    outcomes.into_iter().next().ok_or_else(|| format!("{what}: no outcome"))
 }
 
 /// Aborts a call halfway: the batch is delivered again, with the same result as without the abort.

@@ -57,6 +57,18 @@ impl Documents {
         self.kept.len() as u64
     }
 
+    /// Each document by its path, without `meta`: versions and times are the server's own.
+    pub(super) fn contents(&self) -> Vec<String> {
+        let text = |(path, (_, body)): (&String, &(u64, Vec<u8>))| {
+            let mut document: Value = serde_json::from_slice(body).unwrap_or_default();
+            if let Some(elements) = document.as_object_mut() {
+                elements.remove("meta");
+            }
+            format!("{path} {document}")
+        };
+        self.kept.iter().map(text).collect()
+    }
+
     /// GET, PUT, POST and DELETE, with `If-Match`, `If-None-Match: *` and FHIR's `If-None-Exist`.
     pub(super) fn answer(&mut self, request: &MockRequest) -> MockResponse {
         let path = request.path.trim_end_matches('/').to_owned();
@@ -168,17 +180,32 @@ fn carries(resource: &Value, wanted: &str) -> bool {
     })
 }
 
+/// The resource types that the suite delivers.
+const RESOURCE_TYPES: [&str; 8] = [
+    "Patient",
+    "Encounter",
+    "Condition",
+    "AllergyIntolerance",
+    "MedicationStatement",
+    "Observation",
+    "Appointment",
+    "Organization",
+];
+
 fn capability_statement() -> Value {
     let interactions: Vec<Value> =
         ["read", "create", "update", "search-type"].into_iter().map(|code| json!({"code": code})).collect();
+    let resource = |name: &str| {
+        json!({
+            "type": name, "interaction": interactions, "versioning": "versioned-update", "conditionalCreate": true,
+            "searchParam": [{"name": "identifier", "type": "token"}],
+        })
+    };
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "kind": "instance", "fhirVersion": "4.0.1",
         "date": "2025-01-01", "format": ["json"],
         "software": {"name": "mock server", "version": env!("CARGO_PKG_VERSION")},
-        "rest": [{"mode": "server", "resource": [{
-            "type": "Patient", "interaction": interactions, "versioning": "versioned-update",
-            "conditionalCreate": true, "searchParam": [{"name": "identifier", "type": "token"}],
-        }]}],
+        "rest": [{"mode": "server", "resource": RESOURCE_TYPES.map(resource)}],
     })
 }
 

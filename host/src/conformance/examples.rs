@@ -1,10 +1,12 @@
-//! Payloads of an adapter's own types: one JSON example for each, which the suite varies.
+//! Payloads of types other than patients: one JSON example for each, which the suite varies.
 //!
 //! In a text of the example, `${id}` is replaced by the aggregate's id, and `${text}` and `${number}` by a text and a
-//! number that differ in each state. The suite knows nothing else about such a type, so it never sets a field that the
-//! example does not have.
+//! number that differ in each state. The suite knows nothing else about a type of the adapter's own, so it never sets a
+//! field that the example does not have. It has examples of the clinical records itself (`clinical.rs`).
 
 use serde_json::{Map, Value};
+
+use crate::domain::references::{self, NamedReference};
 
 /// An example of one type's payload.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub struct Example {
     payload: Map<String, Value>,
     has_text: bool,
     has_number: bool,
+    /// What each of its changes refers to; of the ids only the types count.
+    references: Vec<NamedReference>,
 }
 
 /// What fills an example.
@@ -32,8 +36,13 @@ impl Example {
         let Value::Object(payload) = value else {
             return Err("is not a JSON object: a payload is one".to_owned());
         };
-        let mut example =
-            Self { aggregate_type: aggregate_type.to_owned(), payload, has_text: false, has_number: false };
+        let mut example = Self {
+            aggregate_type: aggregate_type.to_owned(),
+            payload,
+            has_text: false,
+            has_number: false,
+            references: Vec::new(),
+        };
         let mut places = Vec::new();
         example.payload.values().for_each(|value| collect_places(value, &mut places));
         for place in places {
@@ -50,6 +59,20 @@ impl Example {
     #[must_use]
     pub fn aggregate_type(&self) -> &str {
         &self.aggregate_type
+    }
+
+    /// Has its changes refer to others, as the column `refs` of the outbox has them. Their ids are replaced by ids of
+    /// records that the suite delivers.
+    ///
+    /// # Errors
+    /// A fragment that names what is wrong with the references.
+    pub fn refer(&mut self, refs: &str) -> Result<(), String> {
+        self.references = references::parse(refs, None)?;
+        Ok(())
+    }
+
+    pub(super) fn references(&self) -> &[NamedReference] {
+        &self.references
     }
 
     /// Whether it has a place for a text.
@@ -120,6 +143,14 @@ mod tests {
     fn an_example_without_placeholders_does_not_vary() {
         let example = Example::parse("lab", r#"{"id": "${id}", "unit": "mg"}"#).unwrap();
         assert!(!example.has_text() && !example.varies());
+    }
+
+    #[test]
+    fn references_are_read_as_the_outbox_has_them() {
+        let mut example = Example::parse("lab", "{}").unwrap();
+        example.refer(r#"[{"name": "subject", "type": "patient", "id": "P-1"}]"#).unwrap();
+        assert_eq!(example.references()[0].aggregate_type, "patient");
+        assert!(example.refer(r#"{"subject": "P-1"}"#).unwrap_err().starts_with("is not a JSON list"));
     }
 
     #[test]

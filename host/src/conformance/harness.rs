@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 
+use super::contents;
+use super::examples::Example;
 use super::mock_server::{MockServer, PLACE};
 use super::mutex::lock;
 use super::scratch::ScratchDatabase;
 use super::subjects::{Source, Subjects};
 use super::{ConformanceError, Options};
-use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{
     BatchOutcome, Change, Descriptor, Failure, FailureKind, Observation, Outcome, RemoteEdit, Report, Subject,
 };
-use crate::domain::ids::TargetName;
+use crate::domain::ids::{AggregateType, TargetName};
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
 use crate::target::{
     Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
@@ -31,6 +32,8 @@ pub(super) struct Harness {
     target: Target,
     /// Present for an adapter over HTTP.
     server: Option<MockServer>,
+    /// The examples of all types that are tried.
+    examples: Vec<Example>,
     state: Mutex<Vec<u8>>,
     /// Everything that an operator might read: messages, findings, ids.
     texts: Mutex<Vec<String>>,
@@ -100,6 +103,7 @@ impl Harness {
             adapter,
             target: Target::new(spec)?,
             server,
+            examples: options.examples.clone(),
             state: Mutex::default(),
             texts: Mutex::default(),
             log: LogTap::default(),
@@ -109,6 +113,13 @@ impl Harness {
 
     pub(super) fn is_database(&self) -> bool {
         self.server.is_none()
+    }
+
+    /// Changes of another type that is tried, or of the same one.
+    pub(super) fn other_subjects(&self, aggregate_type: &str) -> Option<Subjects> {
+        let example = self.examples.iter().find(|example| example.aggregate_type() == aggregate_type);
+        let patients = (aggregate_type == AggregateType::patient().as_str()).then_some(Source::Patients);
+        example.cloned().map(Source::Example).or(patients).map(Subjects::new)
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -218,8 +229,16 @@ impl Harness {
     /// Counts the records at the target, over all tables or addresses.
     pub(super) async fn records(&self) -> Result<u64, CallFailure> {
         match (&self.server, self.target.database()) {
-            (None, Some(database)) => count(database).await.map_err(CallFailure::Database),
+            (None, Some(database)) => contents::count(database).await.map_err(CallFailure::Database),
             (server, _) => Ok(server.as_ref().map_or(0, MockServer::records)),
+        }
+    }
+
+    /// Everything that the target holds, in an order of its own, to compare. Never shown.
+    pub(super) async fn contents(&self) -> Result<Vec<String>, CallFailure> {
+        match (&self.server, self.target.database()) {
+            (None, Some(database)) => contents::rows(database).await.map_err(CallFailure::Database),
+            (server, _) => Ok(server.as_ref().map_or_else(Vec::new, MockServer::contents)),
         }
     }
 
@@ -253,43 +272,6 @@ impl Harness {
     fn note_usage(&self, usage: Usage) {
         let mut known = lock(&self.most);
         *known = most(*known, usage);
-    }
-}
-
-async fn count(database: &Database) -> Result<u64, crate::database::DatabaseError> {
-    let tables = match database.dialect() {
-        Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
-        Dialect::MySql => "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-        Dialect::Postgres => {
-            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
-        }
-    };
-    let mut transaction = database.begin_read().await?;
-    let mut total = 0;
-    for row in transaction.query(tables, &[], RowLimits::NONE).await?.rows {
-        let Some(name) = row.first().and_then(as_text) else { continue };
-        let quote = if database.dialect() == Dialect::MySql { '`' } else { '"' };
-        let counted =
-            transaction.query(&format!("SELECT COUNT(*) FROM {quote}{name}{quote}"), &[], RowLimits::NONE).await?;
-        total += counted.rows.first().and_then(|row| row.first()).and_then(as_number).unwrap_or(0);
-    }
-    transaction.rollback().await.ok();
-    Ok(total)
-}
-
-fn as_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(text) | Value::Other(text) => Some(text.clone()),
-        Value::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
-        _ => None,
-    }
-}
-
-fn as_number(value: &Value) -> Option<u64> {
-    match value {
-        Value::I64(number) => u64::try_from(*number).ok(),
-        Value::U64(number) => Some(*number),
-        _ => None,
     }
 }
 

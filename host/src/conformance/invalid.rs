@@ -1,8 +1,8 @@
 //! Payloads that break the outbox contract: an adapter must refuse each permanently, even if its target would accept
 //! it.
 //!
-//! Patients break the rules of `docs/outbox.md` for names, dates, ids, white space and control characters; payloads of
-//! other types are not JSON objects. Read next: `checks.rs`.
+//! Patients break the rules of `docs/outbox.md` for names, dates, ids, white space and control characters, clinical
+//! records those of their schemas; payloads of other types are not JSON objects. Read next: `checks.rs`.
 
 use super::harness::Harness;
 use super::judgement::{Judgement, applied};
@@ -32,6 +32,9 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
 fn fix(harness: &Harness) -> &'static str {
     if harness.subjects.is_patients() {
         "read payloads by the rules of docs/outbox.md, with the SDK's `patient::read`, or `patient.py` or `patient.js` \
+         of a project of `host plugin new`"
+    } else if clinical_payload::TYPES.contains(&harness.subjects.aggregate_type().as_str()) {
+        "read payloads by the schemas in schemas/, with the SDK's `clinical::read`, or `clinical.py` or `clinical.js` \
          of a project of `host plugin new`"
     } else {
         "a payload is one JSON object: refuse everything else as `invalid`"

@@ -84,6 +84,14 @@ impl MockServer {
         }
     }
 
+    /// Everything that is kept, to compare.
+    pub(super) fn contents(&self) -> Vec<String> {
+        match &*lock(&self.shared.keeper) {
+            Keeper::Documents(documents) => documents.contents(),
+            Keeper::Canned(canned) => canned.contents(),
+        }
+    }
+
     /// Requests that no rule of the author's file fits; `None` without such a file.
     pub(super) fn unanswered(&self) -> Option<Vec<String>> {
         match &*lock(&self.shared.keeper) {

@@ -1,23 +1,28 @@
 //! The conformance suite: checks what every adapter must get right, on scratch databases and a mock server.
 //!
-//! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients that it made
-//! up, and aggregates of the adapter's own types after an example of the author's. Every finding names the observed
-//! behaviour and the fix. It never touches the host's own store, and never a target in use. Read next: `checks.rs` for
-//! the checks, `harness.rs` for how a call is made.
+//! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients and clinical
+//! records that it made up, and aggregates of the adapter's own types after an example of the author's. Every finding
+//! names the observed behaviour and the fix. It never touches the host's own store, and never a target in use. Read
+//! next: `checks.rs` for the checks, `harness.rs` for how a call is made.
 
 mod answers;
 mod canned;
 mod checks;
 mod checks_http;
+mod clinical;
+mod contents;
+mod delivering;
 mod documents;
 mod examples;
 mod harness;
 mod invalid;
 mod judgement;
+mod merging;
 mod mock_server;
 mod mutex;
 mod observing;
 mod patients;
+mod referred;
 mod scratch;
 mod subjects;
 mod template;
@@ -50,7 +55,7 @@ pub struct Options {
     pub limits: Limits,
     /// The mock server's answers, instead of keeping documents.
     pub answers: Option<Answers>,
-    /// An example payload for each of the adapter's types that are tested in addition to patients.
+    /// An example payload for each of the adapter's types that the suite does not know, or should vary otherwise.
     pub examples: Vec<Example>,
     /// Which verb is granted on which table. Without a target of the configuration everything is.
     pub grants: SqlGrants,
@@ -153,6 +158,7 @@ pub async fn run(
     ));
     let adapter = runtime.load(&options.adapter, world).await?;
     let plan = Plan::new(&adapter, &options.examples)?;
+    let options = &Options { examples: plan.tried.iter().flatten().cloned().collect(), ..options.clone() };
     let mut lines = Vec::new();
     match world {
         World::Database if options.answers.is_some() => return Err(ConformanceError::NoMockServer),
@@ -175,8 +181,8 @@ pub async fn run(
             for source in plan.sources() {
                 let before = lines.len();
                 let harness = Harness::http(Arc::clone(&adapter), options, source, &server)?;
-                checks::run(&harness, &mut lines).await;
-                if lines[before..].iter().all(|line| line.passed) {
+                let delivers = checks::run(&harness, &mut lines).await;
+                if delivers && lines[before..].iter().all(|line| line.passed) {
                     checks_http::run(&harness, &server, &mut lines).await;
                 }
             }
@@ -202,8 +208,9 @@ impl Plan {
         }
         let (mut tried, mut untried) = (Vec::new(), Vec::new());
         for kind in delivered {
-            match examples.iter().find(|example| example.aggregate_type() == kind) {
-                Some(example) => tried.push(Some(example.clone())),
+            let given = examples.iter().find(|example| example.aggregate_type() == kind).cloned();
+            match given.or_else(|| clinical::example(kind)) {
+                Some(example) => tried.push(Some(example)),
                 None if kind == patient.as_str() => tried.push(None),
                 None => untried.push(kind.to_owned()),
             }
@@ -221,7 +228,7 @@ impl Plan {
         for kind in &self.untried {
             let fix = format!("give an example of its payload, --payload {kind}=FILE");
             if self.tried.is_empty() {
-                let message = format!("the adapter delivers {kind}, and the suite knows patients only: {fix}");
+                let message = format!("the adapter delivers {kind}, and the suite does not know that type: {fix}");
                 lines.push(Line { place: kind.clone(), check: "payload", message, passed: false, tried: true });
             } else {
                 checks::not_tried(lines, kind, "payload", &fix);

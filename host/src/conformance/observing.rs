@@ -5,7 +5,7 @@
 
 use super::harness::Harness;
 use super::judgement::Judgement;
-use super::subjects::link;
+use super::subjects::{link, missing_id};
 use crate::domain::change::{Change, Link, Observation, Receipt, Subject};
 
 /// Observes the delivered records, and two links that do not match the target.
@@ -28,8 +28,8 @@ pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) ->
         .collect::<Result<_, _>>()?;
     let edited = Link { fingerprint: delivered[0].1.fingerprint.clone(), ..link(&receipts[1]) };
     let never = harness.subjects.create(1).remove(0);
-    let gone =
-        Link { remote_id: "999999999".to_owned(), remote_version: None, fingerprint: receipts[0].fingerprint.clone() };
+    let remote_id = missing_id(&receipts[0].remote_id);
+    let gone = Link { remote_id, remote_version: None, fingerprint: receipts[0].fingerprint.clone() };
     let subjects = [subject(&fresh[0], link(&receipts[0])), subject(&fresh[1], edited.clone()), subject(&never, gone)];
     let after = harness.records().await.map_err(|failure| failure.to_string())?;
     let found = harness.observe(&subjects).await.map_err(|failure| format!("`observe` failed, {failure}"))?;

@@ -1,16 +1,29 @@
-//! The suite's invented changes: of patients, or of a type of the adapter's own, from an example.
+//! The suite's invented changes: of patients, or of another type, from an example.
 //!
 //! A check requests its changes here and knows no payload. An example may lack the placeholders that a check needs; the
-//! check asks first (`lacks_text`, `lacks_variety`).
+//! check asks first (`lacks_text`, `lacks_variety`). What the changes refer to is delivered by `referred.rs`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::examples::{Example, Filling};
-use super::patients;
-use crate::domain::change::{Change, Link, Operation, Receipt};
+use super::{clinical, patients};
+use crate::domain::change::{Change, Link, Operation, Receipt, Reference};
 use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::references::NamedReference;
+
+/// Payloads that are not one JSON object, each with the rule that it breaks.
+const NOT_AN_OBJECT: [(&str, &str); 7] = [
+    ("nothing at all", ""),
+    ("a text that is not JSON", "not JSON"),
+    ("half an object", "{\"a\": "),
+    ("a list", "[]"),
+    ("a JSON string", "\"a\""),
+    ("a number", "17"),
+    ("null", "null"),
+];
 
 /// Where the payloads come from.
+#[derive(Clone)]
 pub(super) enum Source {
     Patients,
     Example(Example),
@@ -21,12 +34,28 @@ pub(super) struct Subjects {
     source: Source,
     run: String,
     next: Cell<i64>,
+    /// What every change refers to.
+    references: RefCell<Vec<Reference>>,
 }
 
 impl Subjects {
     pub(super) fn new(source: Source) -> Self {
         let run = uuid::Uuid::now_v7().simple().to_string();
-        Self { source, run: run[run.len() - 8..].to_owned(), next: Cell::new(1) }
+        let run = run[run.len() - 8..].to_owned();
+        Self { source, run, next: Cell::new(1), references: RefCell::default() }
+    }
+
+    /// What each change should refer to; of the ids only the types count.
+    pub(super) fn wanted_references(&self) -> &[NamedReference] {
+        match &self.source {
+            Source::Patients => &[],
+            Source::Example(example) => example.references(),
+        }
+    }
+
+    /// Has all later changes refer to these.
+    pub(super) fn refer_to(&self, references: Vec<Reference>) {
+        *self.references.borrow_mut() = references;
     }
 
     pub(super) fn is_patients(&self) -> bool {
@@ -114,18 +143,46 @@ impl Subjects {
                 })
                 .collect(),
             // The contract of a type of the adapter's own is no more than that a payload is one JSON object.
-            Source::Example(_) => [
-                ("nothing at all", ""),
-                ("a text that is not JSON", "not JSON"),
-                ("half an object", "{\"a\": "),
-                ("a list", "[]"),
-                ("a JSON string", "\"a\""),
-                ("a number", "17"),
-                ("null", "null"),
-            ]
-            .into_iter()
-            .map(|(rule, payload)| (rule.to_owned(), self.made(|_, _, _| payload.to_owned())))
-            .collect(),
+            Source::Example(example) => {
+                let valid = self.made(Source::payload);
+                NOT_AN_OBJECT
+                    .into_iter()
+                    .map(|(rule, payload)| (rule.to_owned(), payload.to_owned()))
+                    .chain(clinical::broken(example.aggregate_type(), &valid))
+                    .map(|(rule, payload)| (rule, self.made(|_, _, _| payload)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The merge of a delivered aggregate into another one, who stays.
+    pub(super) fn merge(&self, merged: &Change, link: Option<Link>, survivor: (&Change, &Receipt)) -> Change {
+        let (change, receipt) = survivor;
+        Change {
+            change_id: ChangeId::new(self.number()),
+            event_id: uuid::Uuid::now_v7().to_string(),
+            operation: Operation::Merge,
+            payload: "{}".to_owned(),
+            references: Vec::new(),
+            survivor: Some(Reference {
+                name: "survivor".to_owned(),
+                aggregate_type: change.key.aggregate_type.clone(),
+                aggregate_id: change.key.aggregate_id.clone(),
+                remote_id: Some(receipt.remote_id.clone()),
+            }),
+            link,
+            ..merged.clone()
+        }
+    }
+
+    /// The same state again, as a newer change.
+    pub(super) fn same_state(&self, change: &Change, receipt: &Receipt) -> Change {
+        Change {
+            change_id: ChangeId::new(self.number()),
+            event_id: uuid::Uuid::now_v7().to_string(),
+            operation: Operation::Update,
+            link: Some(link(receipt)),
+            ..change.clone()
         }
     }
 
@@ -172,7 +229,7 @@ impl Subjects {
             key: self.key(&id),
             operation: Operation::Create,
             payload,
-            references: Vec::new(),
+            references: self.references.borrow().clone(),
             survivor: None,
             created_at_ms: 1_750_000_000_000,
             attempt: 1,
@@ -199,4 +256,10 @@ pub(super) fn link(receipt: &Receipt) -> Link {
         remote_version: receipt.remote_version.clone(),
         fingerprint: receipt.fingerprint.clone(),
     }
+}
+
+/// An id that the target gave to no record, in the form of one that it gave: `Organization/7` has two parts.
+pub(super) fn missing_id(remote_id: &str) -> String {
+    const MISSING: &str = "999999999";
+    remote_id.rsplit_once('/').map_or_else(|| MISSING.to_owned(), |(before, _)| format!("{before}/{MISSING}"))
 }

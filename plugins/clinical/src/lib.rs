@@ -3,14 +3,18 @@
 //!
 //! The JSON Schemas in `schemas/` are the only source of the fields; this crate interprets them, and adds the rules
 //! that a schema cannot express. The host and every Rust adapter (through the SDK) use it. It is pure: no I/O, no
-//! clock, no knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
+//! clock, no knowledge of the host or of the interface. No message repeats a value. `own_schema.rs` checks types of an
+//! application's own in the same way. Read next: `record.rs`.
 
 mod checker;
 #[cfg(test)]
 mod docs_tests;
 mod fhir_resource;
 mod json;
+mod own_schema;
 mod patterns;
+#[cfg(test)]
+mod readers_tests;
 mod record;
 mod records;
 mod rules;
@@ -24,6 +28,7 @@ use std::fmt;
 pub use checker::unknown_fields;
 pub use fhir_resource::{FhirResource, LocalReference, aggregate_type_of};
 pub use json::read as read_json;
+pub use own_schema::OwnSchema;
 pub use record::{Record, Ref};
 pub use records::{
     Allergy, Appointment, Component, Concept, Condition, Effective, Encounter, Medication, Observation, Period,

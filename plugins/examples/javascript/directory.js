@@ -1,28 +1,36 @@
-// An HTTP adapter in JavaScript: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
+// An HTTP adapter in JavaScript: keeps one JSON document for each patient at `{base_url}/patients/{id}`, and one for
+// each clinical record at `{base_url}/conditions/{id}` and so on.
 //
-// The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
+// The id in the address is the record's own, so that the same change twice writes the same document. The host adds the
 // credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
 
 import { baseUrl } from 'neuronova:sync/settings@0.2.0';
 
-import { Invalid, read } from './patient.js';
+import { read as readRecord } from './clinical.js';
+import { Invalid, read as readPatient } from './patient.js';
 
+// Where the documents of each type are.
+const FOLDERS = {
+  patient: 'patients',
+  encounter: 'encounters',
+  condition: 'conditions',
+  allergy: 'allergies',
+  medication: 'medications',
+  observation: 'observations',
+  appointment: 'appointments',
+};
 const FIELDS = ['family_name', 'given_name', 'birth_date', 'gender', 'phone_mobile', 'email'];
 
 // The host calls these, each time in a fresh instance.
 export const httpAdapter = {
   describe() {
-    const patients = {
-      aggregateType: 'patient',
-      operations: ['create', 'update', 'delete'],
-      observes: false,
-      schema: undefined,
-    };
-    return { name: 'example-directory', version: '0.1.0', aggregateTypes: [patients] };
+    const support = { operations: ['create', 'update', 'delete'], observes: false, schema: undefined };
+    const aggregateTypes = Object.keys(FOLDERS).map((aggregateType) => ({ aggregateType, ...support }));
+    return { name: 'example-directory', version: '0.1.0', aggregateTypes };
   },
 
   async check() {
-    const response = await ask('GET', '');
+    const response = await ask('GET', 'patients/');
     if (!response.ok) throw refusal(response, 'look at the directory');
     return { summary: 'a directory of patients', findings: [], state: new Uint8Array() };
   },
@@ -41,9 +49,11 @@ export const httpAdapter = {
 };
 
 async function applyOne(context, change) {
-  if (change.aggregateType !== 'patient') return failed('unsupported', 'only patients are kept here');
-  if (change.operation === 'merge') return failed('unsupported', 'patients are not merged here');
-  const path = encodeURIComponent(change.aggregateId);
+  if (!Object.hasOwn(FOLDERS, change.aggregateType)) {
+    return failed('unsupported', 'only patients and clinical records are kept here');
+  }
+  if (change.operation === 'merge') return failed('unsupported', 'nothing is merged here');
+  const path = `${FOLDERS[change.aggregateType]}/${encodeURIComponent(change.aggregateId)}`;
   if (change.operation === 'delete') {
     const response = await ask('DELETE', path);
     if (response.ok || response.status === 404) return applied(change, undefined);
@@ -51,7 +61,7 @@ async function applyOne(context, change) {
   }
   let document;
   try {
-    document = documentOf(read(change));
+    document = documentOf(change);
   } catch (error) {
     if (error instanceof Invalid) return failed('invalid', error.message);
     throw error;
@@ -66,19 +76,25 @@ async function applyOne(context, change) {
   return applied(change, response.headers.get('etag') ?? undefined);
 }
 
-function documentOf(patient) {
-  return Object.fromEntries(FIELDS.map((field) => [field, patient[field] ?? null]));
+function documentOf(change) {
+  if (change.aggregateType === 'patient') {
+    const patient = readPatient(change);
+    return Object.fromEntries(FIELDS.map((field) => [field, patient[field] ?? null]));
+  }
+  // The directory's own ids; the application's where the directory does not have such records.
+  const references = change.references.map(({ name, remoteId, aggregateId }) => [name, remoteId ?? aggregateId]);
+  return { ...readRecord(change), references: Object.fromEntries(references) };
 }
 
 // An answer of any status; that there is none speaks for the target as a whole.
 async function ask(method, path, more = {}) {
   try {
-    const response = await fetch(`${baseUrl()}/patients/${path}`, { method, ...more });
+    const response = await fetch(`${baseUrl()}/${path}`, { method, ...more });
     // Read to its end although nobody needs it: until then the host counts the request as in flight.
     await response.arrayBuffer();
     return response;
   } catch {
-    throw { kind: 'unavailable', message: `${method} patients was not answered`, retryAfterMs: undefined };
+    throw { kind: 'unavailable', message: `${method} of a document was not answered`, retryAfterMs: undefined };
   }
 }
 

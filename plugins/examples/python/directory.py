@@ -1,6 +1,7 @@
-"""An HTTP adapter in Python: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
+"""An HTTP adapter in Python: keeps one JSON document for each patient at `{base_url}/patients/{id}`, and one for each
+clinical record at `{base_url}/conditions/{id}` and so on.
 
-The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
+The id in the address is the record's own, so that the same change twice writes the same document. The host adds the
 credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
 """
 
@@ -25,8 +26,19 @@ from wit_world.imports.neuronova_sync_types import (
     RemoteEdit,
 )
 
+import clinical
 import patient as contract
 
+# Where the documents of each type are.
+FOLDERS = {
+    "patient": "patients",
+    "encounter": "encounters",
+    "condition": "conditions",
+    "allergy": "allergies",
+    "medication": "medications",
+    "observation": "observations",
+    "appointment": "appointments",
+}
 FIELDS = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"]
 METHODS = {"GET": http.Method_Get(), "PUT": http.Method_Put(), "DELETE": http.Method_Delete()}
 
@@ -36,11 +48,11 @@ class HttpAdapter(exports.HttpAdapter):
 
     def describe(self):
         operations = [Operation.CREATE, Operation.UPDATE, Operation.DELETE]
-        patients = AggregateSupport("patient", operations, observes=False, schema=None)
-        return types.Descriptor("example-directory", "0.1.0", [patients])
+        kinds = [AggregateSupport(kind, operations, observes=False, schema=None) for kind in FOLDERS]
+        return types.Descriptor("example-directory", "0.1.0", kinds)
 
     def check(self):
-        status, headers = ask("GET", "")
+        status, headers = ask("GET", "patients/")
         if status >= 300:
             raise Err(refusal(status, headers, "look at the directory"))
         return types.Report("a directory of patients", [], b"")
@@ -55,21 +67,20 @@ class HttpAdapter(exports.HttpAdapter):
 
 
 def apply_one(context, change):
-    if change.aggregate_type != "patient":
-        return failed(FailureKind.UNSUPPORTED, "only patients are kept here")
+    if change.aggregate_type not in FOLDERS:
+        return failed(FailureKind.UNSUPPORTED, "only patients and clinical records are kept here")
     if change.operation == Operation.MERGE:
-        return failed(FailureKind.UNSUPPORTED, "patients are not merged here")
-    path = quote(change.aggregate_id, safe="")
+        return failed(FailureKind.UNSUPPORTED, "nothing is merged here")
+    path = f"{FOLDERS[change.aggregate_type]}/{quote(change.aggregate_id, safe='')}"
     if change.operation == Operation.DELETE:
         status, headers = ask("DELETE", path)
         if status < 300 or status == 404:
             return applied(change, None)
         return judged(status, headers, "delete the document")
     try:
-        patient = contract.read(change)
+        document = document_of(change)
     except contract.Invalid as error:
         return failed(FailureKind.INVALID, str(error))
-    document = {field: patient.get(field) for field in FIELDS}
     more = [("content-type", b"application/json")]
     # Only over what we wrote ourselves, where the operator wants other people's edits kept.
     known = change.link.remote_version if change.link and change.link.fingerprint == "written" else None
@@ -81,6 +92,15 @@ def apply_one(context, change):
     if status >= 300:
         return judged(status, headers, "write the document")
     return applied(change, headers.get("etag"))
+
+
+def document_of(change):
+    if change.aggregate_type == "patient":
+        patient = contract.read(change)
+        return {field: patient.get(field) for field in FIELDS}
+    # The directory's own ids; the application's where the directory does not have such records.
+    references = {reference.name: reference.remote_id or reference.aggregate_id for reference in change.references}
+    return clinical.read(change) | {"references": references}
 
 
 def applied(change, version):
@@ -114,11 +134,11 @@ def ask(method, path, headers=(), body=b""):
     try:
         return send(method, path, headers, body)
     except Err:
-        raise Err(Failure(FailureKind.UNAVAILABLE, f"{method} patients was not answered", None)) from None
+        raise Err(Failure(FailureKind.UNAVAILABLE, f"{method} of a document was not answered", None)) from None
 
 
 def send(method, path, headers, body):
-    url = urlsplit(f"{settings.base_url()}/patients/{path}")
+    url = urlsplit(f"{settings.base_url()}/{path}")
     request = http.OutgoingRequest(http.Fields.from_list(list(headers)))
     request.set_method(METHODS[method])
     request.set_scheme(http.Scheme_Https() if url.scheme == "https" else http.Scheme_Http())

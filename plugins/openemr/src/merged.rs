@@ -3,8 +3,9 @@
 //!
 //! OpenEMR has no column for an unused chart. Its users see `billing_note` in red on the chart's summary, and
 //! `allow_patient_portal` controls a patient's login. The link's fingerprint contains the earlier value of that column
-//! and the fingerprint of the last state, so that a later state undoes everything. Lines of the note by other authors
-//! stay. Read next: `apply.rs`, whose outcomes show which charts these are.
+//! and the fingerprint of the last state, so that a later state undoes everything. The note has the earlier value too,
+//! for a merge whose settlement was lost. Lines of the note by other authors stay. Read next: `apply.rs`, whose
+//! outcomes show which charts these are.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ use crate::target_db::TargetDb;
 
 /// The start of our line in the note.
 const OUR_LINE: &str = "[NeuroNova Sync]";
+/// Precedes the portal setting from before the merge, at the end of our line.
+const PORTAL_BEFORE: &str = " (patient portal before: ";
 const PREFIX: &str = "merged";
 const CLOSED: &str = "NO";
 
@@ -83,9 +86,10 @@ struct Marks {
 }
 
 impl Marks {
-    /// The values for a merged chart.
-    fn merged(&self, survivor: i64) -> Self {
-        let ours = format!("{OUR_LINE} Merged into the chart with pid {survivor}: use that one");
+    /// The values for a merged chart, whose portal setting was this one before.
+    fn merged(&self, survivor: i64, portal: &str) -> Self {
+        let before = if portal.is_empty() { String::new() } else { format!("{PORTAL_BEFORE}{portal})") };
+        let ours = format!("{OUR_LINE} Merged into the chart with pid {survivor}: use that one{before}");
         let lines = self.others().chain([ours.as_str()]).collect::<Vec<_>>().join("\n");
         Self { note: Some(lines), portal: CLOSED.to_owned() }
     }
@@ -104,7 +108,21 @@ impl Marks {
     }
 
     fn is_merged(&self) -> bool {
-        self.note.iter().flat_map(|note| note.split('\n')).any(|line| line.starts_with(OUR_LINE))
+        self.our_line().is_some()
+    }
+
+    fn our_line(&self) -> Option<&str> {
+        self.note.iter().flat_map(|note| note.split('\n')).find(|line| line.starts_with(OUR_LINE))
+    }
+
+    /// The portal setting from before the merge, also where the chart was marked already. Only letters and digits can
+    /// be part of a fingerprint.
+    fn portal_before(&self) -> String {
+        let portal = match self.our_line() {
+            Some(line) => line.split_once(PORTAL_BEFORE).map_or("", |(_, portal)| portal.trim_end_matches(')')),
+            None => &self.portal,
+        };
+        if portal.bytes().all(|byte| byte.is_ascii_alphanumeric()) { portal.to_owned() } else { String::new() }
     }
 }
 
@@ -131,21 +149,20 @@ pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outc
             receipt.fingerprint = mark.map(|mark| mark.to_text());
             continue;
         }
-        let wanted = match (survivor(change), &mark) {
-            (Some(survivor), _) => now.merged(survivor),
-            (None, Some(mark)) => now.undone(mark),
+        let wanted = match (survivor(change), mark) {
+            (Some(survivor), mark) => {
+                let Outcome::Applied(receipt) = &mut outcomes[at] else { continue };
+                let last = || change.link.as_ref().and_then(|link| link.fingerprint.clone());
+                let before = mark.unwrap_or_else(|| Mark {
+                    portal: now.portal_before(),
+                    last: last().or_else(|| receipt.fingerprint.clone()).unwrap_or_default(),
+                });
+                receipt.fingerprint = Some(before.to_text());
+                now.merged(survivor, &before.portal)
+            }
+            (None, Some(mark)) => now.undone(&mark),
             (None, None) => continue,
         };
-        if let (Operation::Merge, Outcome::Applied(receipt)) = (change.operation, &mut outcomes[at]) {
-            let last = || change.link.as_ref().and_then(|link| link.fingerprint.clone());
-            let portal =
-                Some(now.portal.clone()).filter(|portal| portal.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-            let before = mark.unwrap_or_else(|| Mark {
-                portal: portal.unwrap_or_default(),
-                last: last().or_else(|| receipt.fingerprint.clone()).unwrap_or_default(),
-            });
-            receipt.fingerprint = Some(before.to_text());
-        }
         if wanted != *now {
             written.insert(pid, wanted);
         }
@@ -238,18 +255,19 @@ mod tests {
     #[test]
     fn a_note_keeps_the_lines_of_others_and_has_one_of_ours() {
         let before = Marks { note: Some("Pays in cash\n".to_owned()), portal: "YES".to_owned() };
-        let merged = before.merged(7).merged(8);
-        assert_eq!(
-            merged.note.as_deref(),
-            Some("Pays in cash\n\n[NeuroNova Sync] Merged into the chart with pid 8: use that one")
-        );
+        let merged = before.merged(7, "YES").merged(8, "YES");
+        let ours = "[NeuroNova Sync] Merged into the chart with pid 8: use that one (patient portal before: YES)";
+        assert_eq!(merged.note, Some(format!("Pays in cash\n\n{ours}")));
         assert!(merged.is_merged() && merged.portal == "NO");
+        assert_eq!((before.portal_before(), merged.portal_before()), ("YES".to_owned(), "YES".to_owned()));
         let mark = Mark { portal: "YES".to_owned(), last: "1.a:b".to_owned() };
         assert_eq!(Mark::parse(&mark.to_text()), Some(mark.clone()));
         let undone = merged.undone(&mark);
         assert_eq!((undone.note.as_deref(), undone.portal.as_str()), (Some("Pays in cash\n"), "YES"));
         let empty = Marks { note: None, portal: String::new() };
-        assert_eq!(empty.merged(7).undone(&Mark { portal: String::new(), ..mark }), empty);
+        assert_eq!(empty.merged(7, "").undone(&Mark { portal: String::new(), ..mark }), empty);
+        assert_eq!(empty.merged(7, "").portal_before(), "");
+        assert_eq!(Marks { portal: "a:b".to_owned(), ..empty }.portal_before(), "");
         assert_eq!(Mark::parse("1.abc.def"), None);
     }
 }

@@ -8,9 +8,11 @@ mod answers;
 mod bindings;
 pub mod clinical;
 pub mod database;
+pub mod fingerprint;
 pub mod http;
 pub mod log;
 pub mod patient;
+pub mod schema;
 pub mod settings;
 
 pub use answers::not_observed;

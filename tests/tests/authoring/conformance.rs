@@ -153,6 +153,90 @@ fn the_examples_in_javascript_pass() {
     both_examples_pass("javascript");
 }
 
+#[test]
+fn an_example_refers_to_records_that_the_suite_delivers() {
+    let host = host();
+    let write = |name: &str, text: &str| fs::write(host.folder().join(name), text).expect("write");
+    write(
+        "radiology.sql",
+        "CREATE TABLE person (number INTEGER PRIMARY KEY, patient_id VARCHAR(64) UNIQUE, name VARCHAR(255));
+         CREATE TABLE radiology_report (report_id VARCHAR(64) PRIMARY KEY, person VARCHAR(20), status VARCHAR(16),
+             title VARCHAR(255), issued VARCHAR(40), findings VARCHAR(4000));",
+    );
+    write("report.json", r#"{"status": "final", "title": "${text}", "issued": "2025-06-02T09:30:00+09:00"}"#);
+    write("refs.json", r#"[{"name": "subject", "type": "patient", "id": "P-1"}]"#);
+    let radiology = adapter("testing-radiology");
+    let options = ["--setup", "radiology.sql", "--payload", "radiology_report=report.json"];
+    let with_refs = [&options[..], &["--refs", "radiology_report=refs.json"]].concat();
+    let (_, said) = conformance(&host, &radiology, &with_refs);
+    assert_eq!(failed(&said), Vec::<String>::new());
+    let checks = said["checks"].as_array().expect("checks");
+    assert!(checks.iter().any(|check| check["check"] == "references" && check["tried"] == true), "{said}");
+
+    let (_, said) = conformance(&host, &radiology, &options);
+    assert_eq!(failed(&said).len(), 1, "{said}");
+    assert!(
+        failed(&said)[0].starts_with("deliver: a sound change failed, `invalid`: refs.subject: is missing"),
+        "{said}"
+    );
+
+    // An adapter that never reads what a change refers to.
+    write("labs.sql", "CREATE TABLE lab_result (result_id VARCHAR(64) PRIMARY KEY, code TEXT, value TEXT);");
+    write("labs.json", r#"{"code": "${text}", "value": "${number} mg/dl"}"#);
+    let labs = ["--setup", "labs.sql", "--payload", "lab-result=labs.json", "--refs", "lab-result=refs.json"];
+    let (_, said) = conformance(&host, &adapter("testing-laboratory"), &labs);
+    assert_eq!(failed(&said), Vec::<String>::new(), "it delivers no patients, so its references have no id");
+
+    write("circle.json", r#"[{"name": "before", "type": "radiology_report", "id": "R-1"}]"#);
+    let circle = [&options[..], &["--refs", "radiology_report=circle.json"]].concat();
+    let (_, said) = conformance(&host, &radiology, &circle);
+    assert_eq!(
+        failed(&said),
+        ["references: its references come back to type `radiology_report`: leave one out of --refs"]
+    );
+
+    write("wrong.json", r#"{"subject": "P-1"}"#);
+    let component = radiology.to_string_lossy().into_owned();
+    for (refs, status, words) in [
+        ("radiology_report=wrong.json", 3, "wrong.json: is not a JSON list of {\"name\", \"type\", \"id\"}"),
+        ("patient=refs.json", 2, "--refs patient=...: give its payload too, --payload patient=FILE"),
+    ] {
+        let output = host.run(&[&["plugin", "test", &component], &options[..], &["--refs", refs]].concat());
+        assert_eq!(output.status, Some(status), "{refs}: {}", output.stderr);
+        assert!(output.stderr.contains(words), "{refs}: {}", output.stderr);
+    }
+}
+
+/// Fault of the adapter that merges, with words of the only check that fails.
+const MERGE_FAULTS: &[(&str, &str)] = &[
+    ("nothing", "a merge was confirmed, and the target is as it was: mark the record"),
+    ("deletes", "a merge deleted a record: mark it, lead its users to the survivor's, and delete nothing"),
+    ("another-id", "a merge gave another remote-id: it must mark the record that the link names"),
+    ("creates", "a merge of what the target never had made or deleted a record"),
+    ("changes-survivor", "`observe` gives another fingerprint for the survivor than its receipt"),
+    ("hides", "`observe` does not see the merged record, expected `present`"),
+    ("counts", "the same merge twice gave another remote-id or fingerprint"),
+    ("keeps", "the record is still marked: take the mark away"),
+];
+
+#[test]
+fn a_merge_that_marks_nothing_deletes_or_cannot_be_undone_fails_with_the_fault_named() {
+    let host = host();
+    let table = "CREATE TABLE person (patient_id VARCHAR(64) PRIMARY KEY, name VARCHAR(255), merged_into VARCHAR(64));";
+    fs::write(host.folder().join("tables.sql"), table).expect("write");
+    let merging = adapter("testing-merging");
+    let (output, said) = conformance(&host, &merging, &["--setup", "tables.sql"]);
+    assert_eq!((failed(&said), output.status), (Vec::new(), Some(0)), "{said}");
+    for (fault, words) in MERGE_FAULTS {
+        fs::write(host.folder().join("settings.toml"), format!("fault = \"{fault}\"\n")).expect("write");
+        let with_fault = ["--setup", "tables.sql", "--settings", "settings.toml"];
+        let (output, said) = conformance(&host, &merging, &with_fault);
+        let failed = failed(&said);
+        assert_eq!((failed.len(), output.status), (1, Some(5)), "{fault}: {failed:?}");
+        assert!(failed[0].starts_with("merge: ") && failed[0].contains(words), "{fault}: {failed:?}");
+    }
+}
+
 /// Behaviour and argument of the probe, with the beginning of each check that fails and words of its message.
 const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
     ("endless-loop", "", "check:", "computed for longer than 2000 ms; raise [targets.conformance.limits] cpu_ms"),
@@ -184,6 +268,8 @@ const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
     ("look-around", "", "check:", "found: []"),
     ("log-long", "", "bad change among good ones:", "a payload that is no patient was confirmed"),
     ("echo", "", "unknown aggregate type:", "compare `aggregate-type` before reading the payload"),
+    ("echo", "", "merge:", "the descriptor names none: answer it with `unsupported`"),
+    ("echo", "", "references:", "refers to another record than before was confirmed, and the target is as it was"),
     ("log-payload", "", "nothing personal:", "is in a message, an id, a finding or a log line"),
 ];
 

@@ -64,7 +64,9 @@ async fn the_python_example_delivers_to_a_database_and_the_javascript_one_over_h
     let configuration = Configuration::new("sqlite://.host/host.db").more(&format!(
         "[plugins]\ncache = {}\n\
          [targets.chart]\nadapter = {}\n[targets.chart.database]\nurl = {}\nallow = {{ read = [\"*\"], insert = [\"*\"], update = [\"*\"], delete = [\"*\"] }}\n\
-         [targets.directory]\nadapter = {}\n[targets.directory.http]\nbase_url = {}\nallow_private = true\n",
+         [targets.directory]\nadapter = {}\naggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \
+         \"medication\", \"observation\", \"appointment\"]\n\
+         [targets.directory.http]\nbase_url = {}\nallow_private = true\n",
         quoted(&cache().to_string_lossy()),
         quoted(&chart.to_string_lossy()),
         quoted(target.url()),
@@ -72,16 +74,27 @@ async fn the_python_example_delivers_to_a_database_and_the_javascript_one_over_h
         quoted(&url),
     ));
     let host = Host::new(&configuration).expect("host");
-    let seeds = workspace().join("seeds").join("initial.toml").to_string_lossy().into_owned();
-    let _ = host.run(&["seed", &seeds]).expect_success();
+    let seeds = ["initial.toml", "clinical.toml"].map(|name| workspace().join("seeds").join(name));
+    let seeds = seeds.map(|path| path.to_string_lossy().into_owned());
+    let _ = host.run(&["seed", &seeds[0], &seeds[1]]).expect_success();
     let _ = host.run(&["run", "--until-idle"]).expect_success();
 
     let status = host.status();
-    assert_eq!((&status["totals"]["done"], &status["totals"]["failed"]), (&10.into(), &0.into()), "{status}");
+    let (chart, directory) = (&status["targets"]["chart"], &status["targets"]["directory"]);
+    assert_eq!((&chart["done"], &status["totals"]["failed"]), (&5.into(), &0.into()), "{status}");
     let documents = documents.lock().expect("lock").clone();
-    assert_eq!(documents.len(), 5, "{:?}", documents.keys());
-    let first: serde_json::Value = serde_json::from_str(&documents["/api/patients/P-2025-001"]).expect("JSON");
+    assert_eq!(directory["done"], documents.len(), "{:?}", documents.keys());
+    let read = |path: &str| serde_json::from_str::<serde_json::Value>(&documents[path]).expect("JSON");
+    let first = read("/api/patients/P-2025-001");
     assert_eq!((&first["family_name"], &first["given_name"]), (&"Kim".into(), &"MinJun".into()));
+    let condition = read("/api/conditions/C-2025-0001");
+    assert_eq!((&condition["onset"], &condition["code"]["code"]), (&"2019-04".into(), &"G43.1".into()));
+    // The directory's ids of the patient and the visit are the application's own.
+    assert_eq!(condition["references"], serde_json::json!({ "subject": "P-2025-001", "encounter": "E-2025-0001" }));
+    for folder in ["encounters", "allergies", "medications", "observations", "appointments"] {
+        let prefix = format!("/api/{folder}/");
+        assert!(documents.keys().any(|path| path.starts_with(&prefix)), "{folder}: {:?}", documents.keys());
+    }
     // A row that is there can be taken away, and one that is not cannot: five, and none twice.
     for name in ["Kim", "Lee", "Park", "Namgung"] {
         let once = format!(

@@ -28,7 +28,9 @@ fn a_new_python_or_javascript_project_is_the_renamed_example() {
             let project = format!("example-{name}");
             begin(&host, &project, world, language);
             same(&host, &format!("{project}/adapter.{file}"), &format!("{language}/{name}.{file}"));
-            same(&host, &format!("{project}/patient.{file}"), &format!("{language}/patient.{file}"));
+            for module in ["patient", "clinical", "clinical_types"] {
+                same(&host, &format!("{project}/{module}.{file}"), &format!("{language}/{module}.{file}"));
+            }
             if language == "javascript" {
                 same(&host, &format!("{project}/package-lock.json"), "javascript/package-lock.json");
                 same(&host, &format!("{project}/build.mjs"), "javascript/build.mjs");

@@ -179,6 +179,23 @@ fn the_authors_page_works_exactly_as_written() {
     );
 }
 
+#[test]
+fn the_page_on_a_type_of_ones_own_works_exactly_as_written() {
+    let page = fs::read_to_string(workspace().join("docs").join("own-type.md")).expect("the page");
+    PageRun::new().read(&page);
+    let project = workspace().join("plugins").join("testing").join("radiology");
+    for (language, file) in [
+        ("json", "radiology_report.schema.json"),
+        ("rust", "src/lib.rs"),
+        ("rust", "src/patients.rs"),
+        ("rust", "src/reports.rs"),
+    ] {
+        let text = fs::read_to_string(project.join(file)).expect(file);
+        let block = format!("```{language} radiology/{file}\n{text}```\n");
+        assert!(page.contains(&block), "the page's {file} is not that of plugins/testing/radiology");
+    }
+}
+
 /// What `host plugin new` writes, read as its author reads it. Those in Python and JavaScript begin with a package
 /// index, which a test does not reach: `projects.rs` compares their files with the examples that are built and tried.
 fn read_project(name: &str, world: &str) {

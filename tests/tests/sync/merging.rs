@@ -122,7 +122,8 @@ async fn merged_in_openemr(version: &str) {
     assert_eq!(rows(openemr.url(), encounter).await, [pids[0].clone()]);
 
     merge(&host, "A-1", "A-2");
-    let note = format!("theirs\n[NeuroNova Sync] Merged into the chart with pid {}: use that one", pids[1][0]);
+    let ours = format!("[NeuroNova Sync] Merged into the chart with pid {}: use that one", pids[1][0]);
+    let note = format!("theirs\n{ours} (patient portal before: YES)");
     assert_eq!(rows(openemr.url(), chart).await, [[note, "NO".to_owned()]]);
     assert_eq!(rows(openemr.url(), encounter).await, [pids[1].clone()]);
     let verified = host.run(&["verify", "--target", "openemr"]);

@@ -32,20 +32,23 @@ const WIT: [(&str, &str); 6] = [
 ];
 
 /// The SDK expects `wit/0.2.0/` two folders above its own, and `clinical-payload` expects `schemas/` there.
-const SDK: [(&str, &str); 35] = [
+const SDK: [(&str, &str); 38] = [
     ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
     ("vendor/adapter-sdk/src/answers.rs", repository!("plugins/sdk/src/answers.rs")),
     ("vendor/adapter-sdk/src/bindings.rs", repository!("plugins/sdk/src/bindings.rs")),
     ("vendor/adapter-sdk/src/clinical.rs", repository!("plugins/sdk/src/clinical.rs")),
     ("vendor/adapter-sdk/src/database.rs", repository!("plugins/sdk/src/database.rs")),
+    ("vendor/adapter-sdk/src/fingerprint.rs", repository!("plugins/sdk/src/fingerprint.rs")),
     ("vendor/adapter-sdk/src/http.rs", repository!("plugins/sdk/src/http.rs")),
     ("vendor/adapter-sdk/src/log.rs", repository!("plugins/sdk/src/log.rs")),
     ("vendor/adapter-sdk/src/patient.rs", repository!("plugins/sdk/src/patient.rs")),
+    ("vendor/adapter-sdk/src/schema.rs", repository!("plugins/sdk/src/schema.rs")),
     ("vendor/adapter-sdk/src/settings.rs", repository!("plugins/sdk/src/settings.rs")),
     ("vendor/clinical-payload/src/lib.rs", repository!("plugins/clinical/src/lib.rs")),
     ("vendor/clinical-payload/src/checker.rs", repository!("plugins/clinical/src/checker.rs")),
     ("vendor/clinical-payload/src/fhir_resource.rs", repository!("plugins/clinical/src/fhir_resource.rs")),
     ("vendor/clinical-payload/src/json.rs", repository!("plugins/clinical/src/json.rs")),
+    ("vendor/clinical-payload/src/own_schema.rs", repository!("plugins/clinical/src/own_schema.rs")),
     ("vendor/clinical-payload/src/patterns.rs", repository!("plugins/clinical/src/patterns.rs")),
     ("vendor/clinical-payload/src/record.rs", repository!("plugins/clinical/src/record.rs")),
     ("vendor/clinical-payload/src/records.rs", repository!("plugins/clinical/src/records.rs")),
@@ -83,6 +86,7 @@ clinical-payload = { path = "../clinical-payload" }
 patient-payload = { path = "../patient-payload" }
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
+sha2 = { version = "0.11", default-features = false }
 wit-bindgen = "0.60"
 "#;
 
@@ -159,11 +163,15 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
         }
         (Language::Python, _) => {
             add("patient.py", repository!("plugins/examples/python/patient.py"));
+            add("clinical.py", repository!("plugins/examples/python/clinical.py"));
+            add("clinical_types.py", repository!("plugins/examples/python/clinical_types.py"));
             add("requirements.txt", repository!("plugins/examples/python/requirements.txt"));
             add(".gitignore", "/.venv\n__pycache__\n*.wasm\n");
         }
         (Language::JavaScript, _) => {
             add("patient.js", repository!("plugins/examples/javascript/patient.js"));
+            add("clinical.js", repository!("plugins/examples/javascript/clinical.js"));
+            add("clinical_types.js", repository!("plugins/examples/javascript/clinical_types.js"));
             add("package.json", repository!("plugins/examples/javascript/package.json"));
             add("package-lock.json", repository!("plugins/examples/javascript/package-lock.json"));
             add("build.mjs", repository!("plugins/examples/javascript/build.mjs"));

@@ -1,6 +1,7 @@
 //! `host plugin test`: runs the conformance suite on one adapter and prints one line for each check.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
@@ -39,6 +40,9 @@ pub(in crate::cli) struct Arguments {
     /// Test this type of the adapter's own too, by a JSON example
     #[arg(long, value_name = "TYPE=FILE", value_parser = payload)]
     payload: Vec<(String, PathBuf)>,
+    /// Have that example refer to others, as the column refs
+    #[arg(long, value_name = "TYPE=FILE", value_parser = payload)]
+    refs: Vec<(String, PathBuf)>,
     /// Use this target's settings, limits and grants
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -91,21 +95,15 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
         examples: Vec::new(),
         grants: SqlGrants::everything(),
     };
-    let unreadable = |file: &PathBuf, reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
     if let Some(file) = &arguments.setup {
-        options.setup =
-            Some(files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?);
+        options.setup = Some(files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, &error))?);
     }
-    for (kind, file) in &arguments.payload {
-        let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
-        let example = Example::parse(kind, &text);
-        options.examples.push(example.map_err(|reason| CliError::Config(format!("{}: {reason}", file.display())))?);
-    }
+    options.examples = examples(arguments)?;
     if let Some(file) = &arguments.answers {
         options.answers = Some(Answers::read(file).map_err(|problems| CliError::Config(problems.to_string()))?);
     }
     if let Some(file) = &arguments.settings {
-        let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
+        let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, &error))?;
         options.settings_json = conformance::settings_json(&text)
             .map_err(|problem| CliError::Usage(format!("{}:{problem}", file.display())))?;
     }
@@ -118,6 +116,27 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
         }
     }
     Ok(options)
+}
+
+/// The author's examples of payloads, with what they refer to.
+fn examples(arguments: &Arguments) -> Result<Vec<Example>, CliError> {
+    let read = |file: &PathBuf| files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, &error));
+    let invalid = |file: &PathBuf, reason: String| CliError::Config(format!("{}: {reason}", file.display()));
+    let mut examples = Vec::new();
+    for (kind, file) in &arguments.payload {
+        examples.push(Example::parse(kind, &read(file)?).map_err(|reason| invalid(file, reason))?);
+    }
+    for (kind, file) in &arguments.refs {
+        let Some(example) = examples.iter_mut().find(|example| example.aggregate_type() == kind) else {
+            return Err(CliError::Usage(format!("--refs {kind}=...: give its payload too, --payload {kind}=FILE")));
+        };
+        example.refer(&read(file)?).map_err(|reason| invalid(file, reason))?;
+    }
+    Ok(examples)
+}
+
+fn unreadable(file: &Path, reason: &impl Display) -> CliError {
+    CliError::Usage(format!("{}: {reason}", file.display()))
 }
 
 /// Parses `TYPE=FILE`.

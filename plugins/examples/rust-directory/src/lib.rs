@@ -1,14 +1,26 @@
-//! An HTTP adapter in Rust: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
+//! An HTTP adapter in Rust: keeps one JSON document for each patient at `{base_url}/patients/{id}`, and one for each
+//! clinical record at `{base_url}/conditions/{id}` and so on.
 //!
-//! The id in the URL is the patient's own, so the same change sent twice writes the same document. The host adds the
+//! The id in the URL is the record's own, so the same change sent twice writes the same document. The host adds the
 //! credentials and refuses every other URL. `wit/` defines what the adapter may call, and what each failure means.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
-use adapter_sdk::patient;
 use adapter_sdk::{
     AggregateSupport, Applied, Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Observation, Operation,
-    Outcome, Receipt, RemoteEdit, Report, Subject,
+    Outcome, Receipt, Reference, RemoteEdit, Report, Subject, clinical, patient,
 };
+use serde_json::{Map, Value};
+
+/// Where the documents of each type are.
+const FOLDERS: [(&str, &str); 7] = [
+    ("patient", "patients"),
+    ("encounter", "encounters"),
+    ("condition", "conditions"),
+    ("allergy", "allergies"),
+    ("medication", "medications"),
+    ("observation", "observations"),
+    ("appointment", "appointments"),
+];
 
 /// The fields of a patient that the directory stores.
 const FIELDS: [&str; 6] = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"];
@@ -20,7 +32,7 @@ impl HttpAdapter for Directory {
         Descriptor {
             name: "example-directory".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient")],
+            aggregate_types: FOLDERS.map(|(kind, _)| AggregateSupport::written(kind)).to_vec(),
         }
     }
 
@@ -46,10 +58,11 @@ impl HttpAdapter for Directory {
 }
 
 fn apply_one(on_remote_edit: RemoteEdit, change: &Change) -> Result<Outcome, Failure> {
-    if change.aggregate_type != "patient" {
-        return Ok(Outcome::Failed(failure(FailureKind::Unsupported, "only patients are kept here")));
-    }
-    let path = format!("patients/{}", encoded(&change.aggregate_id));
+    let Some((_, folder)) = FOLDERS.iter().find(|(kind, _)| *kind == change.aggregate_type) else {
+        let message = "only patients and clinical records are kept here";
+        return Ok(Outcome::Failed(failure(FailureKind::Unsupported, message)));
+    };
+    let path = format!("{folder}/{}", encoded(&change.aggregate_id));
     if change.operation == Operation::Delete {
         let response = ask(&Request::new(Method::Delete, path))?;
         return match response.status {
@@ -78,18 +91,31 @@ fn apply_one(on_remote_edit: RemoteEdit, change: &Change) -> Result<Outcome, Fai
     }
 }
 
+/// The fields of a patient; or those of a record, with what it refers to.
 fn document(change: &Change) -> Result<Vec<u8>, Failure> {
-    let patient: serde_json::Value = serde_json::from_str(&patient::read(change)?.payload())
-        .map_err(|_| failure(FailureKind::Invalid, "the payload is not a patient"))?;
-    let fields = FIELDS.iter().map(|field| ((*field).to_owned(), patient[*field].clone()));
-    Ok(serde_json::Value::Object(fields.collect()).to_string().into_bytes())
+    let read = |payload: &str| -> Result<Map<String, Value>, Failure> {
+        serde_json::from_str(payload).map_err(|_| failure(FailureKind::Invalid, "the payload is not a JSON object"))
+    };
+    if change.aggregate_type == "patient" {
+        let patient = read(&patient::read(change)?.payload())?;
+        let field = |field: &str| (field.to_owned(), patient.get(field).cloned().unwrap_or_default());
+        return Ok(Value::Object(FIELDS.into_iter().map(field).collect()).to_string().into_bytes());
+    }
+    clinical::read(change)?;
+    let mut document = read(&change.payload)?;
+    // The directory's own ids; the application's where the directory does not have such records.
+    let id = |reference: &Reference| reference.remote_id.clone().unwrap_or_else(|| reference.aggregate_id.clone());
+    let references: Map<String, Value> =
+        change.references.iter().map(|reference| (reference.name.clone(), id(reference).into())).collect();
+    document.insert("references".to_owned(), references.into());
+    Ok(Value::Object(document).to_string().into_bytes())
 }
 
 /// Sends a request. A response of any status is a result; no response is a failure of the whole target.
 fn ask(request: &Request) -> Result<Response, Failure> {
     Client::from_settings()?
         .send(request)
-        .map_err(|error| failure(FailureKind::Unavailable, &format!("{:?} patients: {error}", request.method)))
+        .map_err(|error| failure(FailureKind::Unavailable, &format!("{:?} of a document: {error}", request.method)))
 }
 
 /// The outcome of a change for this status. A failure of the whole target ends the batch.

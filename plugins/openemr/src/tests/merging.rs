@@ -45,16 +45,20 @@ fn merged_and_undone(database: &Database) {
         created[0].remote_id
     ));
     let merged = receipts(database, &context, &[merge("P-1", Some(&created[0]), Some(&survivor))]).remove(0);
-    assert_eq!(database.ask(MARKS)[0], format!("theirs\n{}|NO", marked(&survivor)));
+    let with_portal = |survivor: &str| format!("theirs\n{} (patient portal before: YES)|NO", marked(survivor));
+    assert_eq!(database.ask(MARKS)[0], with_portal(&survivor));
     assert_eq!(merged.remote_id, created[0].remote_id);
     assert!(holds_what_was_written(database, &context, "P-1", &merged));
-    // A second merge changes nothing; another survivor replaces the first.
+    // A second merge changes nothing, also with the link from before, as after a lost settlement. Another survivor
+    // replaces the first.
     database.change("UPDATE patient_data SET date = '2001-01-01 00:00:00'");
-    let again = receipts(database, &context, &[merge("P-1", Some(&merged), Some(&survivor))]).remove(0);
-    assert_eq!((again.remote_id, again.fingerprint), (merged.remote_id.clone(), merged.fingerprint.clone()));
+    for link in [&merged, &created[0]] {
+        let again = receipts(database, &context, &[merge("P-1", Some(link), Some(&survivor))]).remove(0);
+        assert_eq!((again.remote_id, again.fingerprint), (merged.remote_id.clone(), merged.fingerprint.clone()));
+    }
     assert_eq!(database.ask("SELECT DISTINCT date FROM patient_data"), ["2001-01-01 00:00:00"]);
     let merged = receipts(database, &context, &[merge("P-1", Some(&merged), Some("77"))]).remove(0);
-    assert_eq!(database.ask(MARKS)[0], format!("theirs\n{}|NO", marked("77")));
+    assert_eq!(database.ask(MARKS)[0], with_portal("77"));
     let undoing = linked(change("P-1", r#"{"city": "Busan"}"#), &merged);
     let undone = receipts(database, &context, &[undoing]).remove(0);
     assert_eq!(database.ask(MARKS)[0], "theirs|YES");

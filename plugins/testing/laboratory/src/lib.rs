@@ -40,6 +40,9 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
     if change.aggregate_type != TYPE {
         return Ok(refused(FailureKind::Unsupported, "only laboratory results are kept here"));
     }
+    if change.operation == Operation::Merge {
+        return Ok(refused(FailureKind::Unsupported, "laboratory results are not merged"));
+    }
     let key = Value::from(change.aggregate_id.as_str());
     if change.operation == Operation::Delete {
         db.execute("DELETE FROM lab_result WHERE result_id = ?", &[key])

@@ -1,14 +1,20 @@
 //! Clinical records at a FHIR server: every type in one call, references to the server's ids, marks of what was
 //! deleted, and that independent validators take all of it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use tests::environment::Backend;
+use tests::environment::{Backend, workspace};
 use tests::host::Host;
 use tests::servers::Validators;
 use tests::session::Session;
 
 use super::server::{SYSTEM, Server, Settings, host_at, sync, unique, written_back};
 use crate::support::{patient, put};
+
+/// Every type that the adapter delivers.
+const TYPES: &str = "aggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \"medication\", \
+                     \"observation\", \"appointment\", \"fhir-resource\"]";
 
 /// Aggregate types, the names that FHIR has for them, and a payload each.
 fn records() -> Vec<(&'static str, &'static str, Value)> {
@@ -75,9 +81,7 @@ async fn write(host: &Host, rows: &[(&str, &str, &str, &Value, &Value)]) {
 #[tokio::test]
 async fn clinical_records_refer_to_the_servers_ids_and_are_valid() {
     let Some(server) = Server::reach(Backend::Fhir) else { return };
-    let types = "aggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \"medication\", \
-                 \"observation\", \"appointment\", \"fhir-resource\"]";
-    let host = host_at(&server.url, &Settings { target: types, ..Settings::default() });
+    let host = host_at(&server.url, &Settings { target: TYPES, ..Settings::default() });
     let (person, visit, other) = (unique("VP"), unique("VE"), unique("VR"));
     let subject = json!([{ "name": "subject", "type": "patient", "id": person }]);
     let mut both = subject.clone();
@@ -138,4 +142,83 @@ async fn clinical_records_refer_to_the_servers_ids_and_are_valid() {
     let verdicts = Validators::provision().expect("validators").judge(&written).expect("judge");
     let shown: Vec<_> = verdicts.iter().map(|verdict| (&verdict.problem, &written[verdict.index])).collect();
     assert!(shown.is_empty(), "{shown:#?}");
+}
+
+/// FHIR's name of an aggregate type; of a resource that is passed through it is in the id.
+fn resource_type<'a>(aggregate_type: &str, remote_id: &'a str) -> &'a str {
+    match aggregate_type {
+        "patient" => "Patient",
+        "encounter" => "Encounter",
+        "condition" => "Condition",
+        "allergy" => "AllergyIntolerance",
+        "medication" => "MedicationStatement",
+        "observation" => "Observation",
+        "appointment" => "Appointment",
+        _ => remote_id.split_once('/').expect("type and id").0,
+    }
+}
+
+/// Every record of the seeds is at the server, with the server's id of its patient; or it was skipped, with what the
+/// server itself declares. What refers to a skipped record waits. Delivered again each is there once.
+pub(crate) fn seeded_records_arrive_or_are_skipped_with_the_servers_word(server: &Server) {
+    let system = format!("urn:example:{}", unique("seeds"));
+    let settings = format!("identifier_system = \"{system}\"");
+    let host = host_at(
+        &server.url,
+        &Settings { target: TYPES, http: "timeout_ms = 60000", adapter: &settings, ..Settings::default() },
+    );
+    let seeds = ["initial.toml", "clinical.toml"].map(|name| workspace().join("seeds").join(name));
+    let seeds = seeds.map(|path| path.to_string_lossy().into_owned());
+    let _ = host.run(&["seed", &seeds[0], &seeds[1]]).expect_success();
+    deliver_what_can_be(&host);
+    let skipped = host.run(&["failed", "list", "--skipped", "--json"]).expect_success().json();
+    let mut refused = BTreeMap::new();
+    for one in skipped["skipped"].as_array().expect("a list") {
+        let reason = one["message"].as_str().expect("a reason").to_owned();
+        assert!(reason.starts_with("the server keeps no ") || reason.starts_with("the server's "), "{reason}");
+        *refused.entry(reason).or_insert(0) += 1;
+    }
+    eprintln!("{}: skipped {refused:?}", server.url);
+
+    all_are_there_once(server, &host, &system);
+    let verified = host.run(&["verify", "--target", "fhir"]);
+    assert_eq!(verified.status, Some(0), "{}{}", verified.stdout, verified.stderr);
+    let _ = host.run(&["resync", "--target", "fhir"]).expect_success();
+    deliver_what_can_be(&host);
+    all_are_there_once(server, &host, &system);
+}
+
+/// Delivers, and checks that what is left waits for a record that was skipped.
+fn deliver_what_can_be(host: &Host) {
+    let run = host.run(&["run", "--until-idle"]);
+    let waiting = host.run(&["waiting", "--json"]).expect_success().json();
+    let waiting = waiting["waiting"].as_array().expect("a list");
+    assert_eq!(run.status, Some(i32::from(!waiting.is_empty())), "{}{}", run.stdout, run.stderr);
+    for one in waiting {
+        let mut lacks = one["waits_for"].as_array().expect("a list").iter();
+        assert!(lacks.all(|lacking| lacking["reason"] == "skipped"), "{one}");
+    }
+}
+
+fn all_are_there_once(server: &Server, host: &Host, system: &str) {
+    let status = host.run(&["status", "--json", "--recent", "1000"]).expect_success().json();
+    let waiting = &status["targets"]["fhir"]["waiting_for_references"];
+    assert_eq!((&status["totals"]["failed"], &status["totals"]["pending"]), (&0.into(), waiting), "{status}");
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    let recent = status["recent"].as_array().expect("a list");
+    let delivered: Vec<[String; 3]> = recent
+        .iter()
+        .filter(|one| one["status"] == "done")
+        .map(|one| ["aggregate_type", "aggregate_id", "remote_id"].map(|field| text(one, field)))
+        .collect();
+    let patients: Vec<&[String; 3]> = delivered.iter().filter(|[kind, ..]| kind == "patient").collect();
+    assert!(patients.len() >= 5 && delivered.len() >= patients.len(), "{status}");
+    for [aggregate_type, id, remote_id] in &delivered {
+        let system = if aggregate_type == "patient" { system.to_owned() } else { format!("{system}/{aggregate_type}") };
+        let found = server.found(resource_type(aggregate_type, remote_id), &system, id);
+        assert_eq!(found.len(), 1, "{aggregate_type} {id}: {found:?}");
+        let record = found[0].to_string();
+        let names_patient = patients.iter().any(|[_, _, id]| record.contains(&format!("\"Patient/{id}\"")));
+        assert!(names_patient || ["patient", "fhir-resource"].contains(&aggregate_type.as_str()), "{record}");
+    }
 }

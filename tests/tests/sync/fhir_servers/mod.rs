@@ -43,6 +43,7 @@ on_each_server!(
         promises::two_records_of_one_patient_are_a_conflict,
         promises::a_double_that_others_make_while_we_create_is_a_conflict_at_once,
         promises::a_create_that_is_cut_off_is_refused_by_everyone,
+        clinical::seeded_records_arrive_or_are_skipped_with_the_servers_word,
         broken::hosts_that_are_killed_double_nothing,
         broken::connections_that_are_cut_after_sending_double_nothing,
         broken::requests_that_arrive_late_double_nothing_and_turn_nothing_back,
