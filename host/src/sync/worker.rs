@@ -28,6 +28,7 @@ use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::{Delivery, Settlement};
 use crate::store::{Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
+use crate::telemetry::Step;
 
 /// After this number of crashed batches in a row the breaker of the target opens.
 const CRASHED_BATCHES_MAX: u32 = 3;
@@ -84,12 +85,13 @@ impl Worker {
                 return self.abort_call(&session, batch).await;
             }
         };
+        self.tally.meters.took(Step::Adapter, started.elapsed());
         let timed_out = session.fates().timed_out() > 0;
         let remembered = self.size.to_remember();
         if timed_out {
             self.size.unanswered(changes.len());
         }
-        let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, .. }) = delivered else {
+        let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, most }) = delivered else {
             // An aborted canary has no result: another worker delivers its batch.
             if let Some(canary) = canary {
                 canary.put_back();
@@ -98,6 +100,7 @@ impl Worker {
             self.tally.lease_lost();
             return;
         };
+        self.tally.meters.called(changes.len(), most.memory_bytes, most.cpu_ms);
         if in_doubt.contains(&true) && !timed_out {
             // One patient's request may break every connection. In small batches it delays few others.
             self.size.unanswered(changes.len());
@@ -154,6 +157,7 @@ impl Worker {
             store: self.store.clone(),
             lease: batch.lease.clone(),
             in_doubt_ms: self.target.in_doubt_ms().unwrap_or_default(),
+            meters: self.tally.meters.clone(),
         }
     }
 
@@ -250,6 +254,7 @@ impl Worker {
         let task = format!("settle at {target_name}");
         loop {
             let id_column = self.target.spec.id_column;
+            let started = Instant::now();
             let settled = if in_doubt.is_empty() {
                 self.store.settle(&batch.lease, settlements, id_column).await
             } else {
@@ -257,6 +262,7 @@ impl Worker {
             };
             let error = match settled {
                 Ok(Settled::Written) => {
+                    self.tally.meters.took(Step::Settle, started.elapsed());
                     if self.trouble.end(&task) {
                         tracing::info!(%target_name, "batches are settled again");
                     }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::latency::{self, Latency};
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
-use super::{backlog, fhir, imports, judging, native, start, verifying};
+use super::{backlog, fhir, imports, judging, native, start, telemetry, verifying};
 use crate::environment::Backend;
 
 /// What is measured, and how thoroughly.
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// The rows of one group share what they are made of.
-const GROUPS: [(&str, Group); 17] = [
+const GROUPS: [(&str, Group); 18] = [
     ("drain MariaDB to MariaDB", Group::Drain(Backend::MariaDb, Backend::MariaDb, 15_000.0)),
     ("drain SQLite to SQLite", Group::Drain(Backend::Sqlite, Backend::Sqlite, 20_000.0)),
     ("drain PostgreSQL to MariaDB", Group::Drain(Backend::Postgres, Backend::MariaDb, 15_000.0)),
@@ -50,6 +50,7 @@ const GROUPS: [(&str, Group); 17] = [
     ("judging", Group::Judging),
     ("verify OpenEMR", Group::VerifyOpenEmr),
     ("verify FHIR", Group::VerifyFhir),
+    ("telemetry", Group::Telemetry),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ enum Group {
     Judging,
     VerifyOpenEmr,
     VerifyFhir,
+    Telemetry,
 }
 
 /// Measures, and prints its progress to standard error.
@@ -91,6 +93,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Judging => judging::rows()?,
             Group::VerifyOpenEmr => Box::pin(verifying::openemr(options)).await?,
             Group::VerifyFhir => vec![Box::pin(verifying::fhir(options)).await?],
+            Group::Telemetry => Box::pin(telemetry::rows(options)).await?,
         });
         eprintln!("   took {:.0} s", began.elapsed().as_secs_f64());
     }
