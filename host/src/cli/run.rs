@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
+use super::monitoring::Exporting;
 use super::output::printable;
 use super::{exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
@@ -51,12 +52,14 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let meters = Arc::new(Meters::new(Some(store.clone())));
     monitoring::listen(config, &store, &meters, &abort).await;
     tokio::spawn(telemetry::report(meters.health().clone()));
+    let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
     let (ask, reload) = watch::channel(0);
     let reloads = tokio::spawn(obey_hangups(ask));
     let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload).with_meters(meters);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
+    exporting.end().await;
     store.database().close().await;
     let end = end?;
     show(&end, started);

@@ -37,6 +37,7 @@ mod load;
 mod meters;
 mod options;
 mod response;
+mod span;
 mod state;
 mod structure;
 mod ticker;

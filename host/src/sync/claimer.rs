@@ -76,7 +76,7 @@ impl Claimer {
             let batch = if queue.is_scan_due() { self.claim(&mut queue).await } else { self.request(&mut queue).await };
             let Some((batch, took)) = batch else { continue };
             self.meters.took(Step::Claim, took);
-            let batch = LeasedBatch::new(&self.store, batch);
+            let batch = LeasedBatch::new(&self.store, batch, took);
             if self.is_open() {
                 slot.send(batch);
             } else {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::plugin::Fence;
 use crate::store::{Lease, Store};
-use crate::telemetry::{Step, TargetMeters};
+use crate::telemetry::{self, Step, TargetMeters};
 
 pub(super) struct StoreFence {
     pub(super) store: Store,
@@ -23,7 +23,7 @@ impl StoreFence {
     async fn holds(&self) -> bool {
         let Lease { target, id, .. } = &self.lease;
         let started = Instant::now();
-        let renewed = self.store.renew_for(&self.lease, self.in_doubt_ms).await;
+        let renewed = telemetry::step(Step::Fence, self.store.renew_for(&self.lease, self.in_doubt_ms)).await;
         self.meters.took(Step::Fence, started.elapsed());
         match renewed {
             Ok(true) => true,

@@ -78,8 +78,15 @@ impl Worker {
         let canary = open.canary.as_ref().filter(|canary| is_small && canary.take());
         let session = self.target.session(Finish::Commit(Arc::new(self.fence(&batch))));
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
+        let delivering = async {
+            if batch.trace.is_recorded() {
+                self.link_trace(&batch, &changes).await;
+            }
+            let delivering = self.deliver_with_canary(&session, open, canary, &changes);
+            batch.trace.step(Step::Adapter, delivering).await
+        };
         let delivered = tokio::select! {
-            delivered = self.deliver_with_canary(&session, open, canary, &changes) => delivered,
+            delivered = delivering => delivered,
             () = batch.keep_alive() => Err(FenceLost),
             () = self.abort.cancelled() => {
                 return self.abort_call(&session, batch).await;
@@ -111,7 +118,8 @@ impl Worker {
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
-        self.settle(&batch, &settled, &in_doubt).await;
+        batch.trace.settled(&settled);
+        batch.trace.step(Step::Settle, self.settle(&batch, &settled, &in_doubt)).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
@@ -127,6 +135,17 @@ impl Worker {
             Some(failure) => self.events.failed(failure).await,
             None if confirmed => self.events.delivered(),
             None => {}
+        }
+    }
+
+    /// Links the traces in which the application wrote these changes.
+    async fn link_trace(&self, batch: &LeasedBatch, changes: &[Change]) {
+        let change_ids: Vec<_> = changes.iter().map(|change| change.change_id).collect();
+        match self.store.trace_contexts(&change_ids).await {
+            Ok(written) => batch.trace.link(&written),
+            Err(error) => {
+                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch")
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use super::health::Health;
 use super::process::ProcessGauges;
 use super::store_gauges::StoreGauges;
+use super::trace;
 use crate::domain::change::FailureKind;
 use crate::domain::delivery::{Settlement, Status};
 use crate::store::Store;
@@ -40,7 +41,7 @@ vocabulary! {
 }
 
 /// The step that serves all targets at once: new changes are entered as deliveries.
-const ROUTE: &str = "route";
+pub(super) const ROUTE: &str = "route";
 
 /// Upper bounds of the steps' durations in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -144,6 +145,7 @@ impl Meters {
 
     /// One scan for new changes, which found some.
     pub fn routed(&self, changes: u64, took: Duration) {
+        trace::routed(changes, took);
         self.changes_routed.inc_by(changes);
         self.route_seconds.observe(took.as_secs_f64());
     }

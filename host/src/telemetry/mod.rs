@@ -14,12 +14,17 @@
 mod health;
 mod listener;
 mod meters;
+mod otlp;
+mod otlp_metrics;
 mod paced;
 mod process;
 mod service_manager;
 mod store_gauges;
+mod trace;
 
 pub use health::{Health, Readiness};
 pub use listener::{Listener, StatusSource};
 pub use meters::{Meters, Step, TargetMeters};
+pub use otlp::{Otlp, OtlpError};
 pub use service_manager::{reloaded, report};
+pub use trace::{BatchTrace, step};

@@ -5,6 +5,7 @@ mod deployed;
 mod directory;
 mod exposition;
 mod listener;
+mod otlp;
 #[cfg(unix)]
 mod service;
 

@@ -13,6 +13,7 @@ use crate::plugin::capability::sql_refusal::Refusal;
 use crate::plugin::capability::sql_shape::shape;
 use crate::plugin::lent::LentTransaction;
 use crate::plugin::limits::LimitExceeded;
+use crate::plugin::span;
 use crate::plugin::state::CallState;
 use crate::plugin::transcript::{EntryIndex, Operation, OperationResult};
 
@@ -119,7 +120,10 @@ impl database::HostTransaction for CallState {
             rows_max: usize::try_from(host_rows_max.min(u64::from(rows_max))).unwrap_or(usize::MAX),
             bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
         };
-        let result = self.permitted_capability().query(&permit.sql, &parameters, row_limits).await;
+        let capability = self.permitted_capability();
+        let dialect = capability.access.dialect();
+        let running = capability.query(&permit.sql, &parameters, row_limits);
+        let result = span::statement(dialect, &sql, running).await;
         self.record_result(entry, || OperationResult::from(&result));
         match result {
             Ok(rows) => Ok(Ok(database::Rows {
@@ -159,7 +163,10 @@ impl database::HostTransaction for CallState {
                 return Ok(Err(error.into()));
             }
         };
-        let result = self.permitted_capability().execute(&permit.sql, &parameters).await;
+        let capability = self.permitted_capability();
+        let dialect = capability.access.dialect();
+        let running = capability.execute(&permit.sql, &parameters);
+        let result = span::statement(dialect, &sql, running).await;
         self.record_result(entry, || OperationResult::from(&result));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
