@@ -74,7 +74,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     } else {
         show(&label, &inspection, signed.as_ref(), signature.is_some());
         if let Some(other) = signed.as_ref().and_then(|signed| signed_as_another(signed, &name)) {
-            output::line(&format!("{} its maker signed it as {other}, not as {name}.wasm", warning()));
+            output::line(&format!("{} it is signed under the name {other}, not {name}.wasm", warning()));
         }
         output::line(&format!("{} {} is installed and pinned in adapters.lock", ok(), file.display()));
     }
