@@ -11,7 +11,6 @@ use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceC
 use opentelemetry::{Context, KeyValue, global};
 use url::Url;
 
-use super::capability::sql_shape::shape;
 use crate::database::{DatabaseError, Dialect};
 
 /// The name of the instrumentation.
@@ -34,17 +33,17 @@ const KNOWN_PARTS: [&str; 11] = [
 /// Characters of a statement that are shown: one that writes a batch has a placeholder for each value.
 const STATEMENT_CHARS_MAX: usize = 2_000;
 
-/// Runs a statement.
+/// Runs a statement. `shape` gives it without its literals.
 pub(super) async fn statement<T>(
     dialect: Dialect,
-    sql: &str,
+    shape: impl FnOnce() -> String,
     running: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
     let under_way = Context::current();
     if !is_recorded(&under_way) {
         return running.await;
     }
-    let text: String = shape(dialect, sql).chars().take(STATEMENT_CHARS_MAX).collect();
+    let text: String = shape().chars().take(STATEMENT_CHARS_MAX).collect();
     let verb = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
     let system = match dialect {
         Dialect::Sqlite => "sqlite",

@@ -16,32 +16,15 @@ use prometheus_client::registry::Registry;
 
 use super::health::Health;
 use super::process::ProcessGauges;
+use super::step::{ROUTE, Step};
 use super::store_gauges::StoreGauges;
 use super::trace;
 use crate::domain::change::FailureKind;
 use crate::domain::delivery::{Settlement, Status};
 use crate::store::Store;
-use crate::vocabulary;
 
 /// The prefix of every name but those of the process.
 const PREFIX: &str = "neuronova";
-
-vocabulary! {
-    /// A step of one target's batch that is timed.
-    pub enum Step {
-        /// A batch is put under a lease and read.
-        Claim = "claim",
-        /// The adapter and the target, with the fence and the commit.
-        Adapter = "adapter",
-        /// The lease is renewed before the commit or a request.
-        Fence = "fence",
-        /// The results are written.
-        Settle = "settle",
-    }
-}
-
-/// The step that serves all targets at once: new changes are entered as deliveries.
-pub(super) const ROUTE: &str = "route";
 
 /// Upper bounds of the steps' durations in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

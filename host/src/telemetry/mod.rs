@@ -9,7 +9,8 @@
 //!
 //! The hot path only counts: nothing here is awaited by a task that delivers. Labels have few values (a target, a
 //! status, a step, a kind of failure), and never hold an id or anything else of a patient. `service_manager.rs` reports
-//! to systemd that this host is ready and alive.
+//! to systemd that this host is ready and alive. `otlp.rs` sends the metrics, and the spans of `trace.rs`, to a collector
+//! where the environment names one.
 
 mod health;
 mod listener;
@@ -19,12 +20,14 @@ mod otlp_metrics;
 mod paced;
 mod process;
 mod service_manager;
+mod step;
 mod store_gauges;
 mod trace;
 
 pub use health::{Health, Readiness};
 pub use listener::{Listener, StatusSource};
-pub use meters::{Meters, Step, TargetMeters};
+pub use meters::{Meters, TargetMeters};
 pub use otlp::{Otlp, OtlpError};
 pub use service_manager::{reloaded, report};
+pub use step::Step;
 pub use trace::{BatchTrace, step};

@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use super::meters::Meters;
 use super::{otlp_metrics, trace};
 
-/// Of batches one in so many is traced, unless `OTEL_TRACES_SAMPLER` says otherwise.
+/// Of batches one in so many is traced, unless `OTEL_TRACES_SAMPLER` is set.
 const SAMPLED_RATIO: f64 = 0.1;
-/// How often metrics are sent, unless `OTEL_METRIC_EXPORT_INTERVAL` says otherwise.
+/// How often metrics are sent, unless `OTEL_METRIC_EXPORT_INTERVAL` is set.
 const METRICS_EVERY: Duration = Duration::from_secs(60);
 /// How long a stopping host waits until the last spans are sent.
 const LAST_SPANS: Duration = Duration::from_secs(3);
-/// How long sending may take, unless `OTEL_EXPORTER_OTLP_TIMEOUT` says otherwise.
+/// How long sending may take, unless `OTEL_EXPORTER_OTLP_TIMEOUT` is set.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;

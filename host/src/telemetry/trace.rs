@@ -15,7 +15,7 @@ use opentelemetry::trace::{FutureExt as _, Span as _, SpanBuilder, SpanKind, Sta
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use super::meters::{ROUTE, Step};
+use super::step::{ROUTE, Step};
 use crate::domain::delivery::Settlement;
 
 /// The name of the instrumentation.

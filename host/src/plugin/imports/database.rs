@@ -123,7 +123,7 @@ impl database::HostTransaction for CallState {
         let capability = self.permitted_capability();
         let dialect = capability.access.dialect();
         let running = capability.query(&permit.sql, &parameters, row_limits);
-        let result = span::statement(dialect, &sql, running).await;
+        let result = span::statement(dialect, || shape(dialect, &sql), running).await;
         self.record_result(entry, || OperationResult::from(&result));
         match result {
             Ok(rows) => Ok(Ok(database::Rows {
@@ -166,7 +166,7 @@ impl database::HostTransaction for CallState {
         let capability = self.permitted_capability();
         let dialect = capability.access.dialect();
         let running = capability.execute(&permit.sql, &parameters);
-        let result = span::statement(dialect, &sql, running).await;
+        let result = span::statement(dialect, || shape(dialect, &sql), running).await;
         self.record_result(entry, || OperationResult::from(&result));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
