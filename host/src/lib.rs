@@ -7,7 +7,7 @@
 //! main
 //! cli
 //! conformance  sync
-//! distribution  service  target
+//! distribution  service  target  telemetry
 //! config  import  plugin  seed_file  store
 //! database  spanned_toml
 //! domain  files
@@ -34,3 +34,4 @@ pub mod spanned_toml;
 pub mod store;
 pub mod sync;
 pub mod target;
+pub mod telemetry;

@@ -22,6 +22,9 @@ pub use log_reader::LogReader;
 
 use crate::environment::host_binary;
 
+/// Begins the text of a host that listens nowhere.
+const UNSEEN: &str = "observability = { enabled = false }\n";
+
 /// The text of a `host.toml`, built target by target.
 #[derive(Debug, Clone)]
 pub struct Configuration {
@@ -32,7 +35,14 @@ impl Configuration {
     /// A configuration with this store and no target.
     #[must_use]
     pub fn new(store_url: &str) -> Self {
-        Self { text: format!("[store]\nurl = {}\n", quoted(store_url)) }
+        // Hosts of many tests run at the same time, and one alone could have the usual port.
+        Self { text: format!("{UNSEEN}[store]\nurl = {}\n", quoted(store_url)) }
+    }
+
+    /// Lets the host show metrics, health and status at this port of loopback.
+    #[must_use]
+    pub fn listening(self, port: u16) -> Self {
+        Self { text: listening(&self.text, port) }
     }
 
     /// Adds the target `openemr` with this adapter at this database, writing its id back to the patient.
@@ -80,6 +90,12 @@ impl Configuration {
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// The text of a `host.toml` that a [`Configuration`] made, with the port that it listens at.
+#[must_use]
+pub fn listening(text: &str, port: u16) -> String {
+    text.replace(UNSEEN, &format!("observability = {{ listen = \"127.0.0.1:{port}\" }}\n"))
 }
 
 /// A text as TOML writes it. Every escape of JSON is also valid in TOML.

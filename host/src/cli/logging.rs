@@ -1,15 +1,18 @@
-//! Writes logs to stderr, as text for people or JSON for machines. `RUST_LOG` selects them (default
-//! `warn,host=info,adapter=info`).
+//! Writes logs to stderr: text for people, JSON for machines, or lines for systemd's journal. `RUST_LOG` selects them
+//! (default `warn,host=info,adapter=info`).
 //!
 //! A log that cannot be written never stops or delays the host (`log_writer.rs`). Panics are logged in the same way.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use tracing::{Level, Metadata};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_writer::LogWriter;
@@ -24,6 +27,32 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub(super) enum LogFormat {
     Text,
     Json,
+    Journal,
+}
+
+/// A line without its time, which the journal adds, and with the level where the journal looks for it: sd-daemon(3).
+struct JournalFormat(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for JournalFormat
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
+    }
 }
 
 /// The log of this process. Dropping it waits briefly for the last lines.
@@ -48,6 +77,10 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     match format {
         LogFormat::Text => all.with(lines.with_ansi(colour).with_target(false)).init(),
         LogFormat::Json => all.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Journal => {
+            let format = Format::default().without_time().with_target(false).with_ansi(false);
+            all.with(lines.with_ansi(false).event_format(JournalFormat(format))).init();
+        }
     }
     // The standard hook writes to stderr directly, and would block when stderr is blocked.
     std::panic::set_hook(Box::new(|panic| {

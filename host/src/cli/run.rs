@@ -9,12 +9,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
+use super::monitoring::Exporting;
 use super::output::printable;
-use super::{exit, output, permissions, signals, wiring};
+use super::{exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
 use crate::store::BlockedKey;
 use crate::sync::{Breakdown, Daemon, RunEnd};
 use crate::target::Target;
+use crate::telemetry::{self, Meters};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -47,12 +49,17 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))
         .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
     tokio::spawn(bound_the_end(stop.clone(), drain));
+    let meters = Arc::new(Meters::new(Some(store.clone())));
+    monitoring::listen(config, &store, &meters, &abort).await;
+    tokio::spawn(telemetry::report(meters.health().clone()));
+    let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
     let (ask, reload) = watch::channel(0);
     let reloads = tokio::spawn(obey_hangups(ask));
-    let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload);
+    let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload).with_meters(meters);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
+    exporting.end().await;
     store.database().close().await;
     let end = end?;
     show(&end, started);
@@ -106,6 +113,7 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
             while hangups.recv().await.is_some() {
                 ask.send_modify(|count| *count += 1);
                 tracing::info!("SIGHUP received; adapter files are loaded again");
+                telemetry::reloaded();
             }
         }
         Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),

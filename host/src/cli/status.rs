@@ -9,9 +9,10 @@ use serde_json::json;
 use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
+use super::status_check::CheckArguments;
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
 use super::verify::sentence;
-use super::{output, status_json, waiting, wiring};
+use super::{output, status_check, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::domain::ids::AggregateKey;
@@ -33,9 +34,14 @@ pub(super) struct Arguments {
     recent: u32,
     #[command(flatten)]
     aggregate: AggregateArguments,
+    #[command(flatten)]
+    check: CheckArguments,
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    if arguments.check.is_wanted() {
+        return Ok(status_check::run(config, &arguments.check).await);
+    }
     let store = wiring::readable_store(config).await?;
     let aggregate = arguments.aggregate.key();
     require_known(&store, aggregate.as_ref()).await?;

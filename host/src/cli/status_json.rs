@@ -57,6 +57,17 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
     })
 }
 
+/// Fields that name aggregates one by one.
+const OF_PATIENTS: [&str; 3] = ["blocked", "recent", "waiting"];
+
+/// The same, with no patient's id: what is listed one by one is left empty.
+pub(super) fn without_patients(mut status: Value) -> Value {
+    for field in OF_PATIENTS {
+        status[field] = json!([]);
+    }
+    status
+}
+
 fn target_json(target: &TargetStatus, hosts: usize) -> Value {
     let mut object = counts_json(&target.counts);
     let adapter = target

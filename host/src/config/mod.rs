@@ -8,6 +8,7 @@ mod authentication;
 mod database_url;
 mod http;
 mod limits;
+mod observability;
 mod section_reader;
 mod sync;
 mod target;
@@ -21,6 +22,7 @@ pub use authentication::{Authentication, AuthenticationType, GrantConfig, Secret
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{HttpConfig, HttpMethod};
 pub use limits::Limits;
+pub use observability::ObservabilityConfig;
 pub use sync::{RetentionConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// `[retention]`.
     pub retention: RetentionConfig,
+    /// `[observability]`.
+    pub observability: ObservabilityConfig,
     /// `[targets.NAME]`, including disabled ones.
     pub targets: BTreeMap<TargetName, TargetConfig>,
     /// `[aggregates.NAME]`; use [`Config::order`].
@@ -146,10 +150,11 @@ impl Config {
         let plugins = read_plugins(root.section("plugins"));
         let (sync, batch) = sync::read_sync(root.section("sync"));
         let retention = sync::read_retention(root.section("retention"));
+        let observability = observability::read_observability(root.section("observability"));
         let aggregates = read_aggregates(&root.section("aggregates"));
         let targets = target::read_targets(&root.section("targets"), &plugins.directory, batch);
         root.finish(&[]);
-        Some(Self { path, store: store?, plugins, sync, retention, targets: targets?, aggregates })
+        Some(Self { path, store: store?, plugins, sync, retention, observability, targets: targets?, aggregates })
     }
 
     /// The file with the pins of adapters: `adapters.lock` next to the configuration, unless configured.

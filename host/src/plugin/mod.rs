@@ -38,6 +38,7 @@ mod meters;
 mod options;
 mod recorder;
 mod response;
+mod span;
 mod state;
 mod structure;
 mod ticker;

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::readable;
 use super::request::ClaimRequest;
 use super::resolve::Unresolved;
-use super::sql::ReadBatch;
-use super::{Lease, Store, StoreError};
+use super::sql::{ReadBatch, TraceContexts};
+use super::{Lease, RowReader, Store, StoreError};
 use crate::database::Value;
 use crate::domain::delivery::Delivery;
 use crate::domain::ids::ChangeId;
@@ -90,6 +90,16 @@ impl Store {
             return Ok(None);
         }
         Ok(Some(Batch { lease: claimed.lease, deliveries }))
+    }
+
+    /// The `traceparent` of each of these changes that has one.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn trace_contexts(&self, change_ids: &[ChangeId]) -> Result<Vec<String>, StoreError> {
+        let operation = "read trace contexts";
+        let rows = self.fetch_alone(operation, TraceContexts { ids: change_ids }).await?;
+        rows.rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
     }
 
     async fn changes_of(&self, operation: &str, claimed: &ClaimedIds) -> Result<Vec<Vec<Value>>, StoreError> {

@@ -95,9 +95,8 @@ impl Store {
         let mut lacks = transaction.named_lacks(target, &keys).await?;
         transaction.rollback().await?;
         // One that lacks nothing any more is about to be woken.
-        let with_lacks = |delivery: WaitingDelivery| {
-            Some(WaitingDelivery { lacks: lacks.remove(&delivery.change_id)?, ..delivery })
-        };
+        let with_lacks =
+            |delivery: WaitingDelivery| Some(WaitingDelivery { lacks: lacks.remove(&delivery.change_id)?, ..delivery });
         Ok(listed.into_iter().filter_map(with_lacks).collect())
     }
 }

@@ -20,6 +20,7 @@ use super::leased_batch::{LeasedBatch, ReadyBatches};
 use super::trouble::StoreTrouble;
 use crate::store::{Batch, Claim, ClaimRequest, ClaimedIds, ScanCursor, Store};
 use crate::target::Target;
+use crate::telemetry::{Step, TargetMeters};
 
 /// While batches come directly from the router, the queue is scanned this often all the same: another host may have
 /// requeued deliveries, and retries come due.
@@ -42,6 +43,7 @@ pub(super) struct Claimer {
     /// The workers' end, to take back a batch that no worker has taken.
     pub(super) taken_by_workers: ReadyBatches,
     pub(super) trouble: StoreTrouble,
+    pub(super) meters: Arc<TargetMeters>,
     pub(super) stop: CancellationToken,
 }
 
@@ -72,8 +74,9 @@ impl Claimer {
         while self.pass_gate().await {
             let Some(slot) = self.free_slot().await else { continue };
             let batch = if queue.is_scan_due() { self.claim(&mut queue).await } else { self.request(&mut queue).await };
-            let Some(batch) = batch else { continue };
-            let batch = LeasedBatch::new(&self.store, batch);
+            let Some((batch, took)) = batch else { continue };
+            self.meters.took(Step::Claim, took);
+            let batch = LeasedBatch::new(&self.store, batch, took);
             if self.is_open() {
                 slot.send(batch);
             } else {
@@ -128,17 +131,18 @@ impl Claimer {
         }
     }
 
-    /// Claims queued deliveries.
-    async fn claim(&mut self, queue: &mut Queue) -> Option<Batch> {
+    /// Claims queued deliveries. Also returns how long that took.
+    async fn claim(&mut self, queue: &mut Queue) -> Option<(Batch, Duration)> {
         let task = format!("claim for {}", self.target.spec.name);
         // Before the scan, so that deliveries queued during the scan cause another one.
         queue.notified.mark_unchanged();
         queue.empty_since = None;
+        let started = Instant::now();
         match self.store.claim_from(&self.claim_request(), &mut queue.cursor).await {
             Ok(claim) => {
                 self.trouble.end(&task);
                 match claim {
-                    Claim::Batch(batch) => return Some(batch),
+                    Claim::Batch(batch) => return Some((batch, started.elapsed())),
                     Claim::OnlySuperseded => {}
                     Claim::Nothing => queue.empty_since = Some(Instant::now()),
                 }
@@ -155,7 +159,7 @@ impl Claimer {
     }
 
     /// Requests a batch from the router, until something may be queued.
-    async fn request(&mut self, queue: &mut Queue) -> Option<Batch> {
+    async fn request(&mut self, queue: &mut Queue) -> Option<(Batch, Duration)> {
         let claim = self.claim_request();
         let mut handle = self.demand.request(claim.clone());
         let mut claimed = tokio::select! {
@@ -187,11 +191,13 @@ impl Claimer {
     }
 
     /// Reads the batch that the router put under a lease.
-    async fn load(&self, claimed: ClaimedIds, claim: &ClaimRequest) -> Option<Batch> {
-        self.store.load(claimed, claim).await.unwrap_or_else(|error| {
+    async fn load(&self, claimed: ClaimedIds, claim: &ClaimRequest) -> Option<(Batch, Duration)> {
+        let started = Instant::now();
+        let loaded = self.store.load(claimed, claim).await.unwrap_or_else(|error| {
             tracing::warn!(target_name = %claim.target, %error, "cannot read a batch; its lease will expire");
             None
-        })
+        });
+        loaded.map(|batch| (batch, started.elapsed()))
     }
 
     fn claim_request(&self) -> ClaimRequest {

@@ -32,6 +32,7 @@ use crate::domain::change::Failure;
 use crate::plugin::Runtime;
 use crate::store::{BlockedKey, HostRecord, Store, StoreError, WaitingCursor};
 use crate::target::Target;
+use crate::telemetry::Meters;
 
 /// How long a run until idle waits for a store that it cannot write.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
@@ -80,6 +81,7 @@ pub struct Daemon {
     targets: Vec<Arc<Target>>,
     options: Arc<SyncOptions>,
     reload: watch::Receiver<u64>,
+    meters: Arc<Meters>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -122,7 +124,13 @@ impl Daemon {
         options: SyncOptions,
         reload: watch::Receiver<u64>,
     ) -> Self {
-        Self { store, runtime, targets, options: Arc::new(options), reload }
+        Self { store, runtime, targets, options: Arc::new(options), reload, meters: Arc::default() }
+    }
+
+    /// Counts in these meters.
+    #[must_use]
+    pub fn with_meters(self, meters: Arc<Meters>) -> Self {
+        Self { meters, ..self }
     }
 
     /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` aborts the calls under
@@ -148,6 +156,8 @@ impl Daemon {
         let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
+        let pulses = tasks.pulses();
+        self.meters.health().started(move || pulses.hanging());
         let mut end = tokio::select! {
             biased;
             end = self.run_until(until_idle, &running, &shared) => end,
@@ -158,6 +168,7 @@ impl Daemon {
             }
         };
         stop.cancel();
+        self.meters.health().stopping();
         let died_while_stopping = self.drain(&mut tasks, &abort).await;
         end.broken = end.broken.or(died_while_stopping.map(Breakdown::Task));
         for target in &self.targets {
@@ -199,6 +210,7 @@ impl Daemon {
             poll: Duration::from_millis(self.options.poll_ms),
             demand: shared.demand.clone(),
             trouble: shared.trouble.clone(),
+            meters: self.meters.clone(),
             stop: shared.stop.clone(),
         };
         tasks.spawn("router", router.run());
@@ -209,11 +221,13 @@ impl Daemon {
             every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
             demand: shared.demand.clone(),
             pulses: tasks.pulses(),
+            meters: self.meters.clone(),
             stop: shared.stop.clone(),
         };
         tasks.spawn("rescuer", rescuer.run());
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
-        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention, shared.stop.clone()));
+        let (retention, meters) = (self.options.retention, self.meters.clone());
+        tasks.spawn("purger", purger::run(self.store.clone(), names, retention, meters, shared.stop.clone()));
         let tallies = running.iter().map(|target| (target.name.clone(), target.tally.clone())).collect();
         tasks.spawn("reporter", reporter::run(tallies, shared.stop.clone()));
     }
@@ -224,7 +238,7 @@ impl Daemon {
         let (gate, gate_seen) = watch::channel(Gate::Unknown);
         let (event_sender, events) = events::channel();
         let (ready_sender, ready) = leased_batch::channel();
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally::new(self.meters.of_target(name)));
         let size = Arc::new(BatchSize::new(target.spec.batch_max));
         let control = Arc::new(TargetControl {
             target: target.clone(),
@@ -255,6 +269,7 @@ impl Daemon {
             ready: ready_sender,
             taken_by_workers: ready.clone(),
             trouble: shared.trouble.clone(),
+            meters: tally.meters.clone(),
             stop: shared.stop.clone(),
         };
         tasks.spawn(format!("claimer of {name}"), claimer.run());

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::domain::delivery::Delivery;
 use crate::store::{Batch, Lease, Store};
+use crate::telemetry::BatchTrace;
 
 /// Batches that are ready before a worker is: claiming the next one overlaps with delivering.
 const READY_MAX: usize = 1;
@@ -25,6 +26,7 @@ pub(super) struct LeasedBatch {
     pub(super) lease: Lease,
     /// Oldest first.
     pub(super) deliveries: Vec<Delivery>,
+    pub(super) trace: BatchTrace,
     store: Store,
     /// Renews the lease until a worker begins.
     waiting: AbortOnDropHandle<()>,
@@ -41,7 +43,9 @@ pub(super) fn channel() -> (mpsc::Sender<LeasedBatch>, ReadyBatches) {
 }
 
 impl LeasedBatch {
-    pub(super) fn new(store: &Store, Batch { lease, deliveries }: Batch) -> Self {
+    /// A batch that was just claimed, which took so long.
+    pub(super) fn new(store: &Store, Batch { lease, deliveries }: Batch, claim_took: Duration) -> Self {
+        let trace = BatchTrace::claimed(lease.target.as_str(), deliveries.len(), claim_took);
         let waiting = {
             let (store, lease) = (store.clone(), lease.clone());
             async move {
@@ -51,7 +55,7 @@ impl LeasedBatch {
             }
         };
         let waiting = AbortOnDropHandle::new(tokio::spawn(waiting));
-        Self { lease, deliveries, store: store.clone(), waiting }
+        Self { lease, deliveries, trace, store: store.clone(), waiting }
     }
 
     /// Hands the keep-alive over to the caller. `false` when the lease was lost while the batch waited.
@@ -130,7 +134,7 @@ mod tests {
         let store = Store::new(database, StoreClock::Database);
         let (target, owner) = (TargetName::new("a").expect("a name"), "host".to_owned());
         let lease = Lease { target, id: LeaseId::new(id), owner, lease_ms: 3 * 24 * 3_600_000, is_direct: false };
-        LeasedBatch::new(&store, Batch { lease, deliveries: Vec::new() })
+        LeasedBatch::new(&store, Batch { lease, deliveries: Vec::new() }, Duration::ZERO)
     }
 
     #[tokio::test]

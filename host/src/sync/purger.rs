@@ -1,5 +1,6 @@
 //! The purger: deletes old finished rows in small steps to avoid long locks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -7,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Retention;
 use crate::domain::ids::TargetName;
 use crate::store::{ClockState, PurgeCursor, Store, StoreError};
+use crate::telemetry::Meters;
 
 /// The pause between two purges.
 const EVERY: Duration = Duration::from_secs(600);
@@ -14,12 +16,21 @@ const EVERY: Duration = Duration::from_secs(600);
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until `stop`.
-pub(super) async fn run(store: Store, targets: Vec<TargetName>, retention: Retention, stop: CancellationToken) {
+pub(super) async fn run(
+    store: Store,
+    targets: Vec<TargetName>,
+    retention: Retention,
+    meters: Arc<Meters>,
+    stop: CancellationToken,
+) {
     let mut logged = ClockState::Trusted;
     loop {
         match purge_by_clock(&store, &targets, retention, &stop, &mut logged).await {
             Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "old finished rows purged"),
+            Ok(deleted) => {
+                meters.purged(deleted);
+                tracing::info!(deleted, "old finished rows purged");
+            }
             Err(error) => tracing::warn!(%error, "cannot purge old rows; trying again later"),
         }
         tokio::select! {

@@ -15,6 +15,7 @@ use super::tasks::Pulses;
 use super::trouble::StoreTrouble;
 use crate::domain::ids::TargetName;
 use crate::store::{HostRecord, Store, StoreError, WaitingCursor};
+use crate::telemetry::Meters;
 
 pub(super) struct Rescuer {
     pub(super) store: Store,
@@ -24,6 +25,7 @@ pub(super) struct Rescuer {
     pub(super) every: Duration,
     pub(super) demand: Arc<Demand>,
     pub(super) pulses: Pulses,
+    pub(super) meters: Arc<Meters>,
     pub(super) stop: CancellationToken,
 }
 
@@ -73,6 +75,7 @@ impl Rescuer {
         log_once(trouble, "look for expired leases", taken.as_ref().err());
         let leases = taken.unwrap_or_default();
         for lease in &leases {
+            self.meters.lease_expired(lease.target.as_str());
             tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "lease expired, batch requeued");
         }
         if !leases.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,7 @@ use super::leased_batch::release;
 use super::trouble::StoreTrouble;
 use crate::domain::ids::TargetName;
 use crate::store::{ClaimedIds, DirectRequest, RequestId, Routed, Routes, ScanCursor, Store, StoreError};
+use crate::telemetry::Meters;
 
 /// Rows routed in one transaction at most.
 const ROUTE_MAX: u32 = 1_000;
@@ -32,6 +33,7 @@ pub(super) struct Router {
     pub(super) poll: Duration,
     pub(super) demand: Arc<Demand>,
     pub(super) trouble: StoreTrouble,
+    pub(super) meters: Arc<Meters>,
     pub(super) stop: CancellationToken,
 }
 
@@ -52,14 +54,17 @@ impl Router {
         while !self.stop.is_cancelled() {
             let requests = self.demand.take_all();
             let direct: Vec<_> = requests.iter().map(|pending| pending.request.clone()).collect();
+            let started = Instant::now();
             match self.route(&mut progress, &direct).await {
                 Ok(routed) => {
+                    let took = started.elapsed();
                     self.trouble.end(TASK);
                     self.answer(requests, routed.claimed).await;
                     if routed.some_queued {
                         self.demand.notify_pending();
                     }
                     if routed.changes > 0 {
+                        self.meters.routed(routed.changes as u64, took);
                         tracing::debug!(count = routed.changes, "changes routed");
                         pause = POLL_MIN;
                         self.wait_for_request().await;

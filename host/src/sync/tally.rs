@@ -1,8 +1,10 @@
-//! Counts what a run did at each target.
+//! Counts what a run did at each target, for its summary and for the metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::delivery::{Settlement, Status};
+use crate::telemetry::TargetMeters;
 
 /// The counts of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -41,10 +43,16 @@ pub(super) struct Tally {
     failed: AtomicU64,
     skipped: AtomicU64,
     leases_lost: AtomicU64,
+    pub(super) meters: Arc<TargetMeters>,
 }
 
 impl Tally {
+    pub(super) fn new(meters: TargetMeters) -> Self {
+        Self { meters: Arc::new(meters), ..Self::default() }
+    }
+
     pub(super) fn settled(&self, settlements: &[Settlement]) {
+        self.meters.settled(settlements);
         for settlement in settlements {
             let counter = match settlement.status {
                 Status::Done => &self.delivered,
@@ -58,10 +66,12 @@ impl Tally {
 
     /// Counts deliveries that wait for the end of their lease.
     pub(super) fn deferred(&self, deliveries: usize) {
+        self.meters.in_doubt(deliveries);
         self.deferred.fetch_add(u64::try_from(deliveries).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn lease_lost(&self) {
+        self.meters.lease_lost();
         self.leases_lost.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -31,6 +31,7 @@ use crate::domain::delivery::{Delivery, Settlement};
 use crate::plugin::AttemptRecorder;
 use crate::store::{BatchResults, Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
+use crate::telemetry::Step;
 
 /// After this number of crashed batches in a row the breaker of the target opens.
 const CRASHED_BATCHES_MAX: u32 = 3;
@@ -81,19 +82,27 @@ impl Worker {
         let recorder = self.options.journal.then(AttemptRecorder::default);
         let session = self.target.session(Finish::Commit(Arc::new(self.fence(&batch)))).with_recorder(recorder.clone());
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
+        let delivering = async {
+            if batch.trace.is_recorded() {
+                self.link_trace(&batch, &changes).await;
+            }
+            let delivering = self.deliver_with_canary(&session, open, canary, &changes);
+            batch.trace.step(Step::Adapter, delivering).await
+        };
         let delivered = tokio::select! {
-            delivered = self.deliver_with_canary(&session, open, canary, &changes) => delivered,
+            delivered = delivering => delivered,
             () = batch.keep_alive() => Err(FenceLost),
             () = self.abort.cancelled() => {
                 return self.abort_call(&session, batch).await;
             }
         };
+        self.tally.meters.took(Step::Adapter, started.elapsed());
         let timed_out = session.fates().timed_out() > 0;
         let remembered = self.size.to_remember();
         if timed_out {
             self.size.unanswered(changes.len());
         }
-        let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, .. }) = delivered else {
+        let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, most }) = delivered else {
             // An aborted canary has no result: another worker delivers its batch.
             if let Some(canary) = canary {
                 canary.put_back();
@@ -103,6 +112,7 @@ impl Worker {
             let attempt = journal::without_results(recorder.as_ref(), started.elapsed(), &batch);
             return journal::record_lost(&self.store, &batch.lease, attempt.as_ref()).await;
         };
+        self.tally.meters.called(changes.len(), most.memory_bytes, most.cpu_ms);
         if in_doubt.contains(&true) && !timed_out {
             // One patient's request may break every connection. In small batches it delays few others.
             self.size.unanswered(changes.len());
@@ -120,7 +130,8 @@ impl Worker {
             crash: crash.as_ref(),
         };
         let attempt = journal::attempt(recorder.as_ref(), started.elapsed(), &ended);
-        self.settle(&batch, &settled, &in_doubt, attempt.as_ref()).await;
+        batch.trace.settled(&settled);
+        batch.trace.step(Step::Settle, self.settle(&batch, &settled, &in_doubt, attempt.as_ref())).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
@@ -136,6 +147,17 @@ impl Worker {
             Some(failure) => self.events.failed(failure).await,
             None if confirmed => self.events.delivered(),
             None => {}
+        }
+    }
+
+    /// Links the traces in which the application wrote these changes.
+    async fn link_trace(&self, batch: &LeasedBatch, changes: &[Change]) {
+        let change_ids: Vec<_> = changes.iter().map(|change| change.change_id).collect();
+        match self.store.trace_contexts(&change_ids).await {
+            Ok(written) => batch.trace.link(&written),
+            Err(error) => {
+                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch")
+            }
         }
     }
 
@@ -166,6 +188,7 @@ impl Worker {
             store: self.store.clone(),
             lease: batch.lease.clone(),
             in_doubt_ms: self.target.in_doubt_ms().unwrap_or_default(),
+            meters: self.tally.meters.clone(),
         }
     }
 
@@ -270,8 +293,10 @@ impl Worker {
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
         let task = format!("settle at {target_name}");
         loop {
+            let started = Instant::now();
             let error = match self.store.settle_batch(&batch.lease, results).await {
                 Ok(Settled::Written) => {
+                    self.tally.meters.took(Step::Settle, started.elapsed());
                     if self.trouble.end(&task) {
                         tracing::info!(%target_name, "batches are settled again");
                     }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::latency::{self, Latency};
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
-use super::{backlog, fhir, imports, journal, judging, native, start, verifying};
+use super::{backlog, fhir, imports, journal, judging, native, start, telemetry, verifying};
 use crate::environment::Backend;
 
 /// What is measured, and how thoroughly.
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// The rows of one group share what they are made of.
-const GROUPS: [(&str, Group); 20] = [
+const GROUPS: [(&str, Group); 21] = [
     ("drain MariaDB to MariaDB", Group::Drain(Backend::MariaDb, Backend::MariaDb, 15_000.0)),
     ("drain SQLite to SQLite", Group::Drain(Backend::Sqlite, Backend::Sqlite, 20_000.0)),
     ("drain PostgreSQL to MariaDB", Group::Drain(Backend::Postgres, Backend::MariaDb, 15_000.0)),
@@ -53,6 +53,7 @@ const GROUPS: [(&str, Group); 20] = [
     ("journal PostgreSQL to MariaDB", Group::Journal(Backend::Postgres, Backend::MariaDb)),
     ("verify OpenEMR", Group::VerifyOpenEmr),
     ("verify FHIR", Group::VerifyFhir),
+    ("telemetry", Group::Telemetry),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,7 @@ enum Group {
     Journal(Backend, Backend),
     VerifyOpenEmr,
     VerifyFhir,
+    Telemetry,
 }
 
 /// Measures, and prints its progress to standard error.
@@ -96,6 +98,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Journal(store, target) => Box::pin(journal::rows(options, name, store, target)).await?,
             Group::VerifyOpenEmr => Box::pin(verifying::openemr(options)).await?,
             Group::VerifyFhir => vec![Box::pin(verifying::fhir(options)).await?],
+            Group::Telemetry => Box::pin(telemetry::rows(options)).await?,
         });
         eprintln!("   took {:.0} s", began.elapsed().as_secs_f64());
     }

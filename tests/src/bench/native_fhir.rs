@@ -120,7 +120,7 @@ fn patient(number: usize, city: &str, id: Option<&str>) -> Value {
     patient
 }
 
-fn client() -> Result<reqwest::Client> {
+pub(super) fn client() -> Result<reqwest::Client> {
     // The first one stays; whoever came before us chose the same.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().context("make an HTTP client")

@@ -81,6 +81,13 @@ impl Stand {
         Ok(Self { host, store, target, next: 1 })
     }
 
+    /// Lets the host show its metrics at this port of loopback.
+    pub(crate) fn listen(&self, port: u16) -> Result<()> {
+        let file = self.host.folder().join("host.toml");
+        std::fs::write(&file, crate::host::listening(&std::fs::read_to_string(&file)?, port))?;
+        Ok(())
+    }
+
     /// Where the target's tables are.
     ///
     /// # Panics

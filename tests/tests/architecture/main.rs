@@ -15,7 +15,7 @@ use std::process::Command;
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("files", &[]),
     ("spanned_toml", &["domain", "files"]),
@@ -28,7 +28,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("distribution", &["spanned_toml", "domain", "files", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("target", &["database", "domain", "plugin"]),
-    ("sync", &["domain", "plugin", "store", "target"]),
+    ("telemetry", &["domain", "store"]),
+    ("sync", &["domain", "plugin", "store", "target", "telemetry"]),
     ("conformance", &["database", "spanned_toml", "domain", "plugin", "target"]),
     (
         "cli",
@@ -46,6 +47,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "distribution",
             "sync",
             "target",
+            "telemetry",
         ],
     ),
     ("main", &["cli"]),

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use opentelemetry::Context;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_access::HttpAccess;
@@ -29,6 +30,7 @@ use crate::domain::headers::{is_closed_to_adapters, is_same};
 use crate::plugin::auth_failure::AuthFailure;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
+use crate::plugin::span::RequestSpan;
 use crate::plugin::transcript::Operation;
 use crate::plugin::{CallContext, Limits};
 
@@ -97,6 +99,8 @@ impl Open {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> BoxFuture<'static, Result<Response<WasiBody>, Error>> {
+        // The guest's call is under way now, and no longer when this future is polled.
+        let caller = Context::current();
         Box::pin(async move {
             let url = self.access.check(request.uri()).map_err(|refusal| match refusal {
                 Refusal::Malformed => Error::HttpRequestUriInvalid,
@@ -118,14 +122,20 @@ impl Open {
                 is_closed_to_adapters(name) || is_same(name, "content-length") || is_same(name, "accept-encoding")
             });
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
-            let prepared = Prepared { method: parts.method, url, headers, body };
+            let mut prepared = Prepared { method: parts.method, url, headers, body };
             let seen = self.record(&prepared)?;
-            let response = if let Ok(exchanged) = tokio::time::timeout(wait, self.exchange(&prepared)).await {
+            let span = RequestSpan::begin(&caller, &prepared.method, &prepared.url);
+            if let Some(traceparent) = span.traceparent() {
+                prepared.headers.insert(HeaderName::from_static("traceparent"), traceparent);
+            }
+            let exchange = span.run(self.exchange(&prepared));
+            let response = if let Ok(exchanged) = tokio::time::timeout(wait, exchange).await {
                 exchanged
             } else {
                 self.fates.record_timeout();
                 Err(Error::HttpResponseTimeout)
             };
+            span.end(response.as_ref().ok().map(|(response, _)| response.status()));
             if let Some(seen) = &seen {
                 let response = response.as_ref().map(|(response, _)| response);
                 seen.record(response, is_write(&prepared.method) && self.meters.lease_lost());

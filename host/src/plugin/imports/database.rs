@@ -13,6 +13,7 @@ use crate::plugin::capability::sql_refusal::Refusal;
 use crate::plugin::capability::sql_shape::shape;
 use crate::plugin::lent::LentTransaction;
 use crate::plugin::limits::LimitExceeded;
+use crate::plugin::span;
 use crate::plugin::state::CallState;
 use crate::plugin::transcript::{EntryIndex, Operation, OperationResult};
 
@@ -126,7 +127,10 @@ impl database::HostTransaction for CallState {
             rows_max: usize::try_from(host_rows_max.min(u64::from(rows_max))).unwrap_or(usize::MAX),
             bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
         };
-        let result = self.permitted_capability().query(&permit.sql, &parameters, row_limits).await;
+        let capability = self.permitted_capability();
+        let dialect = capability.access.dialect();
+        let running = capability.query(&permit.sql, &parameters, row_limits);
+        let result = span::statement(dialect, || shape(dialect, &sql), running).await;
         self.record_result(entry, || OperationResult::from(&result));
         self.record_effect(&permit.template, result.as_ref().ok().map(|rows| rows.rows.len() as u64));
         match result {
@@ -167,7 +171,10 @@ impl database::HostTransaction for CallState {
                 return Ok(Err(error.into()));
             }
         };
-        let result = self.permitted_capability().execute(&permit.sql, &parameters).await;
+        let capability = self.permitted_capability();
+        let dialect = capability.access.dialect();
+        let running = capability.execute(&permit.sql, &parameters);
+        let result = span::statement(dialect, || shape(dialect, &sql), running).await;
         self.record_result(entry, || OperationResult::from(&result));
         self.record_effect(&permit.template, result.as_ref().ok().map(|done| done.rows_affected));
         Ok(result

@@ -51,6 +51,12 @@ SELECT target, aggregate_type, aggregate_id, outbox_id, :lease_id
 FROM sync_delivery {force_index(PRIMARY)}
 WHERE {deliveries_by_id};
 
+-- name: trace_contexts
+-- The traces in which the application wrote these changes.
+SELECT o.trace_context
+FROM sync_outbox o
+WHERE {key_in_ids(o.id)} AND LENGTH(o.trace_context) <= 255;
+
 -- name: read_batch
 -- What a batch under a lease carries: the changes and their links.
 SELECT {change_columns}

@@ -46,6 +46,7 @@ statements! {
         MarkSuperseded<'a> = mark_superseded { target: &'a str, batch: Json }
         MarkProcessing<'a> = mark_processing { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         BeginInFlight<'a> = begin_in_flight { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
+        TraceContexts<'a> = trace_contexts { ids: Ids<'a> }
         ReadBatch<'a> = read_batch { target: &'a str, ids: Ids<'a> }
     }
     "direct.sql" {

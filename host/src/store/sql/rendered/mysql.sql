@@ -66,6 +66,11 @@ SELECT target, aggregate_type, aggregate_id, outbox_id, ?
 FROM sync_delivery FORCE INDEX (PRIMARY)
 WHERE target = ? AND outbox_id IN (?, ?);
 
+-- trace_contexts
+SELECT o.trace_context
+FROM sync_outbox o
+WHERE o.id IN (?, ?) AND LENGTH(o.trace_context) <= 255;
+
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,

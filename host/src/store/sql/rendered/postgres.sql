@@ -86,6 +86,11 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
          CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
             WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j));
 
+-- trace_contexts
+SELECT o.trace_context
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB)))) AND LENGTH(o.trace_context) <= 255;
+
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,

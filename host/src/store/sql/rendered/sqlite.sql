@@ -64,6 +64,11 @@ SELECT target, aggregate_type, aggregate_id, outbox_id, ?
 FROM sync_delivery
 WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
 
+-- trace_contexts
+SELECT o.trace_context
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?)) AND LENGTH(o.trace_context) <= 255;
+
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,

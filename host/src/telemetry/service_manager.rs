@@ -1,0 +1,71 @@
+//! Reports to systemd (`Type=notify`, sd_notify(3)) that this host is ready, alive, reloading or stopping. Without a
+//! service manager that asks for it nothing is sent.
+//!
+//! A host whose tasks hang is no longer reported as alive, so that systemd restarts it.
+
+use std::sync::Arc;
+
+use super::health::Health;
+
+/// Reports until the host stops.
+#[cfg(target_os = "linux")]
+pub async fn report(health: Arc<Health>) {
+    use std::time::Duration;
+
+    use sd_notify::NotifyState;
+
+    use super::health::Readiness;
+
+    /// How often the readiness is looked at when no watchdog is wanted.
+    const RARELY: Duration = Duration::from_secs(3_600);
+
+    // Half of the limit, as sd_watchdog_enabled(3) advises.
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+    let mut changes = health.subscribe();
+    let mut reported = Readiness::Starting;
+    loop {
+        let readiness = *changes.borrow_and_update();
+        if readiness != reported {
+            reported = readiness;
+            match readiness {
+                Readiness::Starting => {}
+                Readiness::Ready => send(&[NotifyState::Ready, NotifyState::Status("delivering")]),
+                Readiness::Stopping => send(&[NotifyState::Stopping, NotifyState::Status("ending calls under way")]),
+            }
+        }
+        if watchdog.is_some() && health.hanging().is_none() {
+            send(&[NotifyState::Watchdog]);
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(watchdog.unwrap_or(RARELY)) => {}
+        }
+    }
+}
+
+/// Reports that what an operator has changed was taken up.
+#[cfg(target_os = "linux")]
+pub fn reloaded() {
+    use sd_notify::NotifyState;
+
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => {
+            send(&[NotifyState::Reloading, now]);
+            send(&[NotifyState::Ready]);
+        }
+        Err(error) => tracing::debug!(%error, "cannot read the time for the service manager"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot report to the service manager");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub async fn report(_: Arc<Health>) {}
+
+#[cfg(not(target_os = "linux"))]
+pub fn reloaded() {}
