@@ -4,6 +4,7 @@
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
 mod allow;
+mod audit;
 mod authentication;
 mod database_url;
 mod http;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use audit::{AuditConfig, SyslogAddress};
 pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretMethod, SecretSource};
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{HttpConfig, HttpMethod};
@@ -43,6 +45,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// `[retention]`.
     pub retention: RetentionConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[targets.NAME]`, including disabled ones.
     pub targets: BTreeMap<TargetName, TargetConfig>,
     /// `[aggregates.NAME]`; use [`Config::order`].
@@ -146,10 +150,11 @@ impl Config {
         let plugins = read_plugins(root.section("plugins"));
         let (sync, batch) = sync::read_sync(root.section("sync"));
         let retention = sync::read_retention(root.section("retention"));
+        let audit = audit::read_audit(root.section("audit"));
         let aggregates = read_aggregates(&root.section("aggregates"));
         let targets = target::read_targets(&root.section("targets"), &plugins.directory, batch);
         root.finish(&[]);
-        Some(Self { path, store: store?, plugins, sync, retention, targets: targets?, aggregates })
+        Some(Self { path, store: store?, plugins, sync, retention, audit, targets: targets?, aggregates })
     }
 
     /// The file with the pins of adapters: `adapters.lock` next to the configuration, unless configured.

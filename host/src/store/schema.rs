@@ -117,6 +117,11 @@ macro_rules! schema {
                     name: "merge",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0017_merge.sql")),
                 },
+                Migration {
+                    version: 19,
+                    name: "audit",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0019_audit.sql")),
+                },
             ],
         }
     };
@@ -163,6 +168,9 @@ mod tests {
             (Dialect::Sqlite, 17, "b233353ae8126b1e93b892a0046660ced911f097edb35f3fa13146d32ccd69af"),
             (Dialect::MySql, 17, "af4db7ced3b4798fea0d8ecc23f0ea51a9d67954f1bd38d85d3c3dec38ef2f6a"),
             (Dialect::Postgres, 17, "7198a0d7b4a776d9e335b47725edb834920faebfe36e8dc111393a43800bf62b"),
+            (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
+            (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
+            (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);
