@@ -106,7 +106,7 @@ fn about(subject: &AuditSubject) -> String {
     let AuditSubject { target, aggregate_type, aggregate_id, other_id, count, detail } = subject;
     let kind = aggregate_type.as_deref().unwrap_or_default();
     let count = match (count, aggregate_id) {
-        (Some(count), None) => Some(format!("{count} {kind}").trim_end().to_owned()),
+        (Some(count), None) => Some(several(*count, kind)),
         (Some(count), Some(_)) if *count != 1 => Some(count.to_string()),
         _ => None,
     };
@@ -121,6 +121,16 @@ fn about(subject: &AuditSubject) -> String {
     if parts.is_empty() { String::new() } else { printable(&format!(": {}", parts.join(", "))) }
 }
 
+/// `1 delivery`, `3 deliveries`; a count alone where its kind is not known.
+fn several(count: i64, kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        _ if kind.is_empty() => count.to_string(),
+        _ if count == 1 => format!("1 {kind}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {kind}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,10 +140,12 @@ mod tests {
         let merge = AuditSubject::patient("P-1").with_other("P-2");
         assert_eq!(about(&merge), ": patient P-1, and P-2");
         let retry = AuditSubject::default().at(Some("fhir")).with_count("delivery", 3).with_detail("kind invalid");
-        assert_eq!(about(&retry), ": target fhir, 3 delivery, kind invalid");
+        assert_eq!(about(&retry), ": target fhir, 3 deliveries, kind invalid");
         assert_eq!(about(&AuditSubject::patient("P-1").with_count("patient", 1)), ": patient P-1");
         assert_eq!(about(&AuditSubject::patient("P-1").with_count("delivery", 0)), ": patient P-1, 0");
         assert_eq!(about(&AuditSubject::default()), "");
+        assert_eq!(about(&AuditSubject::default().with_count("user", 1)), ": 1 user");
+        assert_eq!(about(&AuditSubject { count: Some(0), ..AuditSubject::default() }), ": 0");
     }
 
     #[test]

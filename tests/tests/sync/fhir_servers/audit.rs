@@ -6,7 +6,10 @@ use host::domain::audit_chain::AuditHead;
 use host::domain::ids::{AggregateKey, ChangeId};
 use host::store::SentDelivery;
 use serde_json::{Value, json};
-use tests::servers::Validators;
+use tests::servers::{Validators, Verdict};
+
+const UNKNOWN_PROFILE: &str =
+    "Failed to retrieve profile with url=https://profiles.ihe.net/ITI/BALP/StructureDefinition/";
 
 fn operator(whole: bool) -> Operator {
     let some = |text: &str| whole.then(|| text.to_owned());
@@ -92,6 +95,9 @@ fn every_exported_audit_event_is_valid() {
     for validator in ["fhir.resources", "JSON schema", "parser"] {
         assert!(wrong.iter().any(|verdict| verdict.problem.starts_with(validator)), "{validator} is silent: {wrong:?}");
     }
+    // The validator has no definitions of IHE's profiles; `host/src/audit/fhir_tests.rs` has rules of our own for them.
+    let is_meant = |verdict: &&&Verdict| !verdict.problem.contains(UNKNOWN_PROFILE);
+    let ours: Vec<_> = ours.iter().filter(is_meant).collect();
     let shown: Vec<_> = ours.iter().take(5).map(|verdict| (&verdict.problem, &resources[verdict.index])).collect();
     assert!(shown.is_empty(), "{} problems, the first: {shown:#?}", ours.len());
 }
