@@ -38,8 +38,7 @@ impl AggregateArguments {
 
     /// The aggregate, for a command that needs one.
     pub(super) fn required(&self) -> Result<AggregateKey, CliError> {
-        let missing =
-            || CliError::Usage("say which: --patient ID, or --type TYPE --id ID for another aggregate".to_owned());
+        let missing = || CliError::Usage("name the aggregate: --patient ID, or --type TYPE --id ID".to_owned());
         self.key().ok_or_else(missing)
     }
 }
@@ -90,7 +89,8 @@ pub(super) async fn explain_none(config: &Config, store: &Store, key: Option<&Ag
     let meant = meant(&key.aggregate_type, &types).map(|kind| format!("; is `{kind}` meant?")).unwrap_or_default();
     Err(CliError::Failed(format!(
         "no target accepts changes of type {}, so {} has no delivery{meant}; fix: let the application write it again \
-         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync --target NAME`",
+         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync \
+         --target NAME`",
         named(&key.aggregate_type),
         named(&key.aggregate_id)
     )))

@@ -190,7 +190,8 @@ fn advice(failed: &[FailedDelivery]) -> Vec<&'static str> {
         of(failed.iter().any(is_conflict), "Decide conflicts with `host conflicts`"),
         of(
             failed.iter().any(|one| one.attempts == 0),
-            "What spent no attempt is an invalid outbox row: insert a corrected row, and dismiss this one",
+            "A delivery without attempts comes from an invalid outbox row: insert a corrected row, and dismiss this \
+             delivery",
         ),
         Some("Dismiss what needs no delivery with `host failed dismiss --change NUMBER --reason TEXT`"),
     ];
@@ -208,7 +209,9 @@ async fn dismiss(config: &Config, trail: &AuditTrail, arguments: &Dismiss) -> Re
     trail.about(about(&filter, arguments.dry_run));
     if !is_narrowed(&filter) && !arguments.all {
         return Err(CliError::Usage(
-            "cannot dismiss: say which with --change, --patient, --type and --id, --target, --kind, --older-than, or --all".to_owned(),
+            "cannot dismiss: no delivery is selected; fix: add --change, --patient, --type and --id, --target, --kind, \
+             --older-than, or --all"
+                .to_owned(),
         ));
     }
     let store = trail.writable_store(config).await?;
@@ -220,9 +223,7 @@ async fn dismiss(config: &Config, trail: &AuditTrail, arguments: &Dismiss) -> Re
     let count = store.dismiss(&filter, &arguments.reason, trail.who()).await?;
     if count == 0 {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
-        return Err(CliError::Failed(
-            "no failed delivery is meant by these options: see `host failed list`".to_owned(),
-        ));
+        return Err(CliError::Failed("no failed delivery matches these options: see `host failed list`".to_owned()));
     }
     tracing::info!(count, "failed deliveries dismissed");
     line(&format!("dismissed {count} failed deliveries; later changes of the same aggregates are delivered as usual"));

@@ -70,7 +70,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
             Message::Line(line) => {
                 let missing = lost.load(Ordering::Relaxed);
                 // Only the reported number is subtracted, so that lines lost during this write are counted.
-                if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_ok() {
+                if missing > 0 && writeln!(output, "{missing} log lines were lost: cannot write to stderr").is_ok() {
                     lost.fetch_sub(missing, Ordering::Relaxed);
                 }
                 if output.write_all(&line).is_err() {
@@ -168,7 +168,7 @@ mod tests {
         refuse(false);
         log(&writer, "three\n");
         writer.flush(Duration::from_secs(20));
-        assert_eq!(output.0.lock().unwrap().text, "2 log lines were lost: stderr took none\nthree\n");
+        assert_eq!(output.0.lock().unwrap().text, "2 log lines were lost: cannot write to stderr\nthree\n");
     }
 
     #[test]

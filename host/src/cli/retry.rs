@@ -58,8 +58,9 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     trail.about(about(&filter, arguments.dry_run));
     if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(
-            "say which: --target, --patient, --type and --id, --change, --kind, --older-than, or --failed for all of them \
-             (--skipped for all skipped ones)".to_owned(),
+            "nothing is selected; fix: add --target, --patient, --type and --id, --change, --kind, --older-than, or \
+             --failed for all of them (--skipped for all skipped ones)"
+                .to_owned(),
         ));
     }
     if let Some(name) = &filter.target {

@@ -111,7 +111,7 @@ fn refuse_dev_passwords(config: &Config, arguments: &Arguments, file: &Path, see
         return Ok(());
     }
     Err(CliError::Config(format!(
-        "{} holds development passwords, and the store {} is not on this machine: use password_env, or say \
+        "{} holds development passwords, and the store {} is not on this machine: use password_env, or add \
          --allow-dev-passwords",
         file.display(),
         config.store.url.redacted()

@@ -83,7 +83,7 @@ impl AuditTrail {
         match &self.begun {
             Some(begun) if begun.facts.reason.is_none() && config.require_reason.contains(&begun.action) => {
                 Err(CliError::Usage(format!(
-                    "`host {}` needs a reason ([audit] require_reason); fix: say why with --reason TEXT",
+                    "`host {}` needs a reason ([audit] require_reason); fix: add --reason TEXT",
                     begun.action
                 )))
             }

@@ -105,7 +105,7 @@ fn read_rule(mut section: Section<'_>) -> Option<Rule> {
     }
     let is_kept = when == Some(When::Kept) || then == Some(Then::Keep);
     if !is_kept && body.pieces().chain(headers.iter().flat_map(|(_, text)| text.pieces())).any(Piece::needs_record) {
-        section.note("${number} and ${kept} need a record: say `when = \"kept\"` or `then = \"keep\"`");
+        section.note("${number} and ${kept} need a record: write `when = \"kept\"` or `then = \"keep\"`");
     }
     section.finish(&[]);
     let status = u16::try_from(status).ok()?;
@@ -182,7 +182,8 @@ body = "${number}"
         for line in [
             "a.toml:3: answer[1].method: must be GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
             "a.toml:5: answer[1].record: ${2} is not there: `path` has 1 *",
-            "a.toml:6: answer[1].body: ${body.id} is not known: write ${1}, ${query/NAME}, ${body/POINTER}, ${number} or ${kept}",
+            "a.toml:6: answer[1].body: ${body.id} is not known: write ${1}, ${query/NAME}, ${body/POINTER}, ${number} \
+             or ${kept}",
             "a.toml:7: answer[1].then: must be keep or forget",
             "a.toml:8: answer[1].headers.content-length: is written by the server itself: leave it out",
             "a.toml:8: answer[1].headers.a b: cannot be the name of a header",

@@ -229,7 +229,7 @@ async fn bad_among_good(harness: &Harness) -> Judgement {
             (_, outcome) => drop(applied(outcome, "a good change next to the bad one")?),
         }
     }
-    Ok("the bad one failed for good, the others were delivered".to_owned())
+    Ok("the bad one failed permanently, the others were delivered".to_owned())
 }
 
 async fn unicode(harness: &Harness) -> Judgement {
@@ -258,9 +258,9 @@ fn taken_or_refused(outcomes: Vec<Outcome>, what: &str) -> Judgement {
             Ok(format!("{what}: refused as `{}`", failure.kind.as_str()))
         }
         Some(Outcome::Failed(failure)) => {
-            Err(format!("{what}: `{}`, expected to be taken, or refused for good", failure.kind.as_str()))
+            Err(format!("{what}: `{}`, expected to be accepted, or refused permanently", failure.kind.as_str()))
         }
-        Some(Outcome::Skipped(_)) => Err(format!("{what}: skipped, expected to be taken, or refused for good")),
+        Some(Outcome::Skipped(_)) => Err(format!("{what}: skipped, expected to be accepted, or refused permanently")),
         None => Err(format!("{what}: no outcome")),
     }
 }
@@ -392,7 +392,8 @@ fn nothing_personal(harness: &Harness) -> Judgement {
         None => Ok(format!("{} messages, ids and log lines", words.len())),
         // The payload was made up, so the word may be shown: it is how the author finds the place.
         Some(word) => Err(format!(
-            "`{word}` out of a payload is in a message, an id, a finding or a log line: name columns and codes, never values"
+            "`{word}` out of a payload is in a message, an id, a finding or a log line: name columns and codes, never \
+             values"
         )),
     }
 }

@@ -53,7 +53,7 @@ async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
             if kind == FailureKind::Throttled && !waits {
                 return Err("`throttled`, but without the 7000 ms of Retry-After in retry-after-ms".to_owned());
             }
-            Ok(format!("said as `{}`", kind.as_str()))
+            Ok(format!("reported as `{}`", kind.as_str()))
         }
         Err(stop) => Err(fix(stop.to_string())),
         Ok(outcomes) => {
@@ -67,7 +67,7 @@ async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
                     }
                 }
             }
-            Ok(format!("said as `{}`", kind.as_str()))
+            Ok(format!("reported as `{}`", kind.as_str()))
         }
     }
 }

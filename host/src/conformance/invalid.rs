@@ -26,13 +26,13 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
             Outcome::Applied(_) | Outcome::Skipped(_) => return Err(format!("{rule} was confirmed: {}", fix(harness))),
         }
     }
-    Ok(format!("{} payloads that break a rule failed for good", rules.len()))
+    Ok(format!("{} payloads that break a rule failed permanently", rules.len()))
 }
 
 fn fix(harness: &Harness) -> &'static str {
     if harness.subjects.is_patients() {
-        "read payloads by the rules of docs/outbox.md, with the SDK's `patient::read`, or `patient.py` or `patient.js` of a \
-         project of `host plugin new`"
+        "read payloads by the rules of docs/outbox.md, with the SDK's `patient::read`, or `patient.py` or `patient.js` \
+         of a project of `host plugin new`"
     } else {
         "a payload is one JSON object: refuse everything else as `invalid`"
     }

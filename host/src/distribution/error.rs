@@ -45,7 +45,7 @@ pub enum DistributionError {
         source: std::io::Error,
     },
     /// `adapters.lock` is invalid.
-    #[error("{}: {reason}; put back the last good one, or delete it to begin with no pins", path.display())]
+    #[error("{}: {reason}; restore the last valid one, or delete it to begin with no pins", path.display())]
     Lock {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum DistributionError {
     /// A source returned another file than the pinned one.
     #[error(
         "{source_text} has moved: adapters.lock pins `{name}` to {pinned}, and it gives {found}; nothing was installed. \
-         If the change is wanted, say --update"
+         If the change is wanted, add --update"
     )]
     Moved {
         /// The source.
@@ -69,8 +69,8 @@ pub enum DistributionError {
     },
     /// A file differs from the pinned one.
     #[error(
-        "{what} is not the file that adapters.lock pins: it is {found}, the pin is {pinned}; put the pinned one back with \
-         `host plugin install --name {name} {source_text}`, or install the one that is wanted"
+        "{what} is not the file that adapters.lock pins: it is {found}, the pin is {pinned}; put the pinned one back \
+         with `host plugin install --name {name} {source_text}`, or install the one that is wanted"
     )]
     NotPinned {
         /// The file.
@@ -86,8 +86,8 @@ pub enum DistributionError {
     },
     /// A required signature is missing.
     #[error(
-        "{what} has no signature, and [plugins] require_signature is true: let its maker sign it (`host plugin sign`), and \
-         put the signature next to it as {expected}"
+        "{what} has no signature, and [plugins] require_signature is true: let its maker sign it (`host plugin sign`), \
+         and put the signature next to it as {expected}"
     )]
     Unsigned {
         /// The file.

@@ -13,8 +13,8 @@ use crate::domain::words::is_unprintable;
 use crate::spanned_toml;
 
 /// The comment at the beginning of the file.
-const HEADER: &str = "# Which file each adapter is. Written by `host plugin install`; every host looks at it before it loads an \
-                      adapter.\n# Keep it together with host.toml.\n\n";
+const HEADER: &str = "# Which file each adapter is. Written by `host plugin install`; every host reads it before it \
+                      loads an adapter.\n# Keep it together with host.toml.\n\n";
 /// The only version of the format.
 const VERSION: u32 = 1;
 
@@ -68,7 +68,7 @@ impl Lock {
         }
         for (index, pin) in lock.pins.iter().enumerate() {
             if AdapterName::parse(&pin.name).is_err() {
-                return Err(refuse(format!("the name of adapter {} is none that an adapter can have", index + 1)));
+                return Err(refuse(format!("the name of adapter {} is not a valid one", index + 1)));
             }
             // Messages show these texts when an adapter is not the pinned one.
             let is_plain = |text: &String| {
@@ -171,7 +171,7 @@ mod tests {
         ] {
             let error = read(&text).unwrap_err().to_string();
             assert!(error.len() < 1_000 && !error.chars().any(is_unprintable), "{error:?}");
-            assert!(error.contains(words) && error.contains("put back the last good one"), "{error}");
+            assert!(error.contains(words) && error.contains("restore the last valid one"), "{error}");
         }
     }
 }

@@ -103,7 +103,7 @@ fn config_json(layer: &str, inspection: &Inspection) -> Vec<u8> {
 fn decode_signature(text: &str) -> Result<String, String> {
     let bytes = BASE64_STANDARD.decode(text).ok().filter(|bytes| bytes.len() as u64 <= SIGNATURE_BYTES_MAX);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.ok_or_else(|| "the signature in its manifest is none; push it again".to_owned())
+    text.ok_or_else(|| "the signature in its manifest is not a valid one; push it again".to_owned())
 }
 
 fn component_layer(manifest: &OciImageManifest) -> Result<&OciDescriptor, String> {
@@ -167,7 +167,8 @@ fn client(reference: &Reference, access: &RegistryClient) -> Result<Client, OciD
 fn tampered(error: &DigestError) -> String {
     let words = chain(error);
     format!(
-        "the registry does not hold what its own manifest names ({words}): it was damaged or tampered with there; push it again"
+        "the registry does not hold what its own manifest names ({words}): it was damaged or tampered with there; push \
+         it again"
     )
 }
 
@@ -186,8 +187,8 @@ fn explain(error: &OciDistributionError) -> String {
         Error::UnauthorizedError { .. } | Error::AuthenticationFailure(_) | Error::ServerError { code: 401 | 403, .. }
     ) || codes.iter().any(|code| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied));
     if is_denied {
-        "the registry wants another user, password or token: say --user, with the password in HOST_REGISTRY_PASSWORD or \
-         --password-file; or --token-file"
+        "the registry refuses this user, password or token; fix: add --user, with the password in \
+         HOST_REGISTRY_PASSWORD or --password-file; or --token-file"
             .to_owned()
     } else if is_missing {
         "the registry has no such repository, tag or digest".to_owned()

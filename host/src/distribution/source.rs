@@ -96,7 +96,8 @@ impl AdapterName {
         if (1..=64).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.') {
             return Ok(Self(text.to_owned()));
         }
-        let reason = "is no name of an adapter: say --name with 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`";
+        let reason = "is not a valid name of an adapter; fix: add --name with 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and \
+                      `.`";
         Err(DistributionError::Source {
             text: format!("`{}`", super::error::sanitized(text)),
             reason: reason.to_owned(),

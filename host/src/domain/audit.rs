@@ -49,14 +49,14 @@ vocabulary! {
 }
 
 impl AuditAction {
-    /// The actions that a word of the configuration or of an option means: a command with all that is below it, as
+    /// The actions that a word of the configuration or of an option selects: a command with all that is below it, as
     /// `patient`, or one of these.
     #[must_use]
     pub fn named(word: &str) -> Vec<Self> {
-        let is_meant = |action: &Self| {
+        let is_below = |action: &Self| {
             action.as_str().strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
-        Self::ALL.iter().copied().filter(is_meant).collect()
+        Self::ALL.iter().copied().filter(is_below).collect()
     }
 
     /// Every word that [`AuditAction::named`] accepts, in order.

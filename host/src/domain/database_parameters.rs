@@ -213,7 +213,7 @@ fn unknown(server: Server, key: &str) -> String {
         return format!("{what}: write `{name}`");
     }
     if ["ssl", "tls", "secure", "encrypt", "certificate"].iter().any(|part| word.contains(part)) {
-        return format!("{what}: TLS is asked for by `{mode}={required}`, and by the other words of `{mode}`");
+        return format!("{what}: TLS is requested by `{mode}={required}`, and by the other values of `{mode}`");
     }
     match word.as_str() {
         "user" | "username" | "password" | "port" | "hostaddr" | "dbname" | "database" => {
@@ -265,8 +265,8 @@ mod tests {
     fn an_unknown_parameter_is_refused_with_the_right_name() {
         for (server, query, expected) in [
             (Server::Mysql, "ssl_mode=REQUIRED", "unknown parameter `ssl_mode`: write `ssl-mode`"),
-            (Server::Mysql, "useSSL=true", "`useSSL`: TLS is asked for by `ssl-mode=required`"),
-            (Server::Mysql, "ssl=true", "`ssl`: TLS is asked for by `ssl-mode=required`"),
+            (Server::Mysql, "useSSL=true", "`useSSL`: TLS is requested by `ssl-mode=required`"),
+            (Server::Mysql, "ssl=true", "`ssl`: TLS is requested by `ssl-mode=required`"),
             (Server::Mysql, "ssl-mode=yes", "unknown `ssl-mode`: write one of disabled, preferred, required"),
             (Server::Mysql, "ssl-mode=required&ssl-mode=disabled", "`ssl-mode` twice"),
             (Server::Mysql, "sslmode=required", "unknown parameter `sslmode`: write `ssl-mode`"),

@@ -106,7 +106,7 @@ pub fn check_added(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > 128 || !name.bytes().all(is_token) {
         Err("is not the name of an HTTP header")
     } else if name == "authorization" {
-        Err("is the host's own: say it with auth")
+        Err("is the host's own; fix: use auth")
     } else if CONNECTION_AND_CREDENTIALS.contains(&name.as_str()) {
         Err("is the host's own")
     } else if OF_ONE_REQUEST.contains(&name.as_str()) {

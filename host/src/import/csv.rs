@@ -173,7 +173,7 @@ impl Records {
     /// The fix for a fault in the quotes of the last record.
     fn fix(&self) -> &'static str {
         if self.quotes == Quotes::Doubled && self.has_escaped_quote {
-            "add --quotes backslash, since a quote stands behind a backslash"
+            "add --quotes backslash, since a quote follows a backslash"
         } else {
             "correct the quotes, or add --quotes none if a quote is a character like any other in this file"
         }

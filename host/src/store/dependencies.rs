@@ -224,7 +224,7 @@ impl Store {
             self.dependents.add(target);
             // The rescuer finds what is missed.
             if let Err(error) = self.unaudited().wake_among(target, ids).await {
-                tracing::debug!(%target_name, %error, "cannot look again for what waits");
+                tracing::debug!(%target_name, %error, "cannot search again for waiting deliveries");
             }
         }
     }

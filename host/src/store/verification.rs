@@ -208,7 +208,7 @@ impl Store {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let operation = format!("look what moved at target `{target}`");
+        let operation = format!("look for changed links of target `{target}`");
         let rows: Vec<_> = records
             .iter()
             .map(|record| SettledKey {

@@ -222,10 +222,11 @@ fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> 
         if good { finding(FindingLevel::Ok, ok) } else { finding(FindingLevel::Warning, warning) }
     };
     let creates = match (patient.update_create && settings.client_ids, patient.conditional_create) {
-        (true, _) => finding(FindingLevel::Ok, "update creates: patients get ids of ours, so that none is made twice"),
+        (true, _) => finding(FindingLevel::Ok, "update creates: patients get our ids, so that none is created twice"),
         (false, true) => finding(
             FindingLevel::Ok,
-            "conditional create: what was aborted while the server worked on it waits for in_doubt_ms, and is searched for",
+            "conditional create: what was aborted while the server worked on it waits for in_doubt_ms, and is searched \
+             for",
         ),
         (false, false) => finding(
             FindingLevel::Warning,

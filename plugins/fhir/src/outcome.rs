@@ -117,7 +117,7 @@ pub(crate) fn unlike_json(response: &Response) -> String {
         return "an empty body".to_owned();
     }
     if response.body.starts_with(&[0x1F, 0x8B]) {
-        return "gzip and no Content-Encoding that says so; fix: correct it at the server or at the proxy before it"
+        return "gzip without a Content-Encoding header; fix: correct it at the server or at the proxy before it"
             .to_owned();
     }
     content_type(response)

@@ -56,7 +56,8 @@ pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure
     let demanding = schema.demanding_columns();
     if !demanding.is_empty() {
         return Err(misconfigured(format!(
-            "patient_data has columns that take no NULL, have no default and are not this adapter's: {}; give them a default",
+            "patient_data has columns that take no NULL, have no default and are not this adapter's: {}; give them a \
+             default",
             demanding.join(", ")
         )));
     }
@@ -69,12 +70,13 @@ pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure
     let left_out = |name: &&&str| settings.unfit.get(**name) == Some(&Unfit::LeaveEmpty);
     if let Some(name) = IDENTIFYING.iter().find(left_out) {
         return Err(misconfigured(format!(
-            "the setting `unfit` leaves `{name}` empty, without which a chart is nobody's"
+            "the setting `unfit` leaves `{name}` empty, without which a chart has no owner"
         )));
     }
     if !schema.has_uuid() && settings.pubpid == PublicId::Pid {
         return Err(misconfigured(
-            "this OpenEMR has no patient_data.uuid, so charts can only be found by `pubpid`: remove the setting `pubpid = \"pid\"`",
+            "this OpenEMR has no patient_data.uuid, so charts can only be found by `pubpid`: remove the setting `pubpid \
+             = \"pid\"`",
         ));
     }
     Ok(())
@@ -177,8 +179,8 @@ fn pids(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Vec<
     if schema.has_uuid() && !is_searched {
         findings.push(finding(
             FindingLevel::Warning,
-            "`pubpid` has no index, so it is not looked for charts that others made under a new patient's id: CREATE INDEX pubpid ON \
-             patient_data (pubpid)",
+            "`pubpid` has no index, so it is not looked for charts that others made under a new patient's id: CREATE \
+             INDEX pubpid ON patient_data (pubpid)",
         ));
     }
     Ok(findings)

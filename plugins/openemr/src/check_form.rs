@@ -50,7 +50,8 @@ pub(crate) fn findings(schema: &Schema, settings: &Settings) -> Vec<Finding> {
         .collect();
     if !required.is_empty() {
         found.push(warning(format!(
-            "OpenEMR's form requires fields that a patient need not have: {}; who edits a chart without them has to fill them first",
+            "OpenEMR's form requires fields that a patient need not have: {}; users who edit a chart without them have \
+             to fill them first",
             required.join(", ")
         )));
     }
@@ -76,7 +77,8 @@ fn too_short(schema: &Schema, settings: &Settings) -> Option<String> {
     let unit = if schema.form_is_recent() { "characters" } else { "bytes" };
     (!short.is_empty()).then(|| {
         format!(
-            "OpenEMR's form takes few {unit} in {}; raise `Max length` under Administration > Forms > Layouts > Demographics",
+            "OpenEMR's form takes few {unit} in {}; raise `Max length` under Administration > Forms > Layouts > \
+             Demographics",
             short.join(", ")
         )
     })
@@ -101,7 +103,8 @@ fn short_lists(schema: &Schema, settings: &Settings) -> Option<String> {
     };
     (!listed.is_empty()).then(|| {
         format!(
-            "OpenEMR's form offers lists for {}; {save}: add the options that your patients need under Administration > Lists",
+            "OpenEMR's form offers lists for {}; {save}: add the options that your patients need under Administration > \
+             Lists",
             listed.join(", ")
         )
     })
@@ -152,8 +155,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "OpenEMR's form takes few characters in `ss` 11 (longer: left empty), `pubpid` 15 (longer: the patient is refused); \
-              raise `Max length` under Administration > Forms > Layouts > Demographics"
+                "OpenEMR's form takes few characters in `ss` 11 (longer: left empty), `pubpid` 15 (longer: the patient is \
+              refused); raise `Max length` under Administration > Forms > Layouts > Demographics"
             ]
         );
         assert_eq!(messages(&[("street", limit(63))]), ["OpenEMR's form takes what is commonly needed"]);
@@ -165,7 +168,8 @@ mod tests {
         let found = messages(&[("country_code", country)]);
         assert!(
             found[0].starts_with(
-                "OpenEMR's form offers lists for `country_code` (list `country`, 1 options; others: written all the same); a save"
+                "OpenEMR's form offers lists for `country_code` (list `country`, 1 options; others: written all the \
+                 same); a save"
             ),
             "{found:?}"
         );

@@ -9,8 +9,8 @@ use crate::target_db::TargetDb;
 
 const MYSQL: &str = "SELECT INDEX_NAME, COLUMN_NAME, 1 - NON_UNIQUE FROM information_schema.STATISTICS \
                      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'patient_data' ORDER BY INDEX_NAME, SEQ_IN_INDEX";
-const SQLITE: &str = "SELECT indexes.name, parts.name, indexes.\"unique\" FROM pragma_index_list('patient_data') AS indexes, \
-                      pragma_index_info(indexes.name) AS parts ORDER BY indexes.name, parts.seqno";
+const SQLITE: &str = "SELECT indexes.name, parts.name, indexes.\"unique\" FROM pragma_index_list('patient_data') AS \
+                      indexes, pragma_index_info(indexes.name) AS parts ORDER BY indexes.name, parts.seqno";
 
 /// The keys of `patient_data`.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Keys {
             .filter(|(name, wanted)| *wanted && !is_key(name))
             .map(|(name, _)| {
                 warning(format!(
-                    "patient_data has no unique key over `{name}`: writers beside this adapter can double a patient"
+                    "patient_data has no unique key over `{name}`: other writers can create a second chart of a patient"
                 ))
             })
             .collect()

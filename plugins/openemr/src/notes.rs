@@ -33,8 +33,8 @@ impl Notes {
         let pid = namesake.pid;
         let person = if namesake.is_same_person { "with the same name and birth date" } else { "of another person" };
         self.lines.push(format!(
-            "created a chart of its own for patient {patient_id} although pid {pid}, {person}, carries that id as its public id: \
-             compare the two in OpenEMR"
+            "created a separate chart for patient {patient_id} although pid {pid}, {person}, carries that id as its \
+             public id: compare the two charts in OpenEMR"
         ));
     }
 

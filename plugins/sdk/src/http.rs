@@ -130,8 +130,8 @@ impl fmt::Display for Error {
                  or the proxy before it, to one of them or to no packing"
             ),
             Self::Damaged => formatter.write_str(
-                "the answer cannot be unpacked: it is damaged, or not what its Content-Encoding says; fix: correct the \
-                 packing at the server or at the proxy before it",
+                "the answer cannot be unpacked: it is damaged, or its Content-Encoding is wrong; fix: correct the \
+                 compression at the server or at the proxy before it",
             ),
         }
     }

@@ -40,7 +40,7 @@ fn with_a_damaged_lock_file_no_pinned_adapter_is_loaded() {
     let listed = host.run(&["plugin", "list"]);
     assert_eq!(listed.status, Some(5));
     assert!(listed.stdout.contains("adapters.lock: line 3"), "{}", listed.stdout);
-    assert_refused(&host.run(&["plugin", "install", "release.wasm"]), 5, &["adapters.lock: line 3", "last good one"]);
+    assert_refused(&host.run(&["plugin", "install", "release.wasm"]), 5, &["adapters.lock: line 3", "last valid one"]);
 }
 
 #[test]

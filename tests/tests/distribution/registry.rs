@@ -110,7 +110,7 @@ fn a_registry_with_a_password_accepts_only_the_right_one() {
     let registry = Registry::start_with_password().expect("registry");
     let host = host("");
     let tag = registry.address("openemr:1");
-    let words = ["another user, password or token", "HOST_REGISTRY_PASSWORD"];
+    let words = ["refuses this user, password or token", "HOST_REGISTRY_PASSWORD"];
     assert_refused(&host.run(&["plugin", "push", "release.wasm", &tag]), 5, &words);
     fs::write(host.folder().join("wrong"), "guess").expect("write");
     fs::write(host.folder().join("right"), "letmein\n").expect("write");

@@ -126,7 +126,7 @@ fn a_registry_accepts_tokens_of_its_endpoint_and_configured_ones() {
     let registry = Registry::start_with("", &settings, &[("tokens.pem", &certificate)]).expect("registry");
     let host = host("");
     let tag = registry.address("openemr:1");
-    let words = ["another user, password or token", "--token-file"];
+    let words = ["refuses this user, password or token", "--token-file"];
     let write = |name: &str, text: &str| fs::write(host.folder().join(name), text).expect("write");
     write("password", "letmein\n");
     write("wrong", "guess");

@@ -28,7 +28,7 @@ fn only_adapters_signed_by_a_trusted_key_are_installed() {
     assert_nothing_installed(&host);
     sign(&host, "ours.key");
     let output = install().expect_success();
-    assert!(output.stdout.contains("[WARNING] its maker signed it as release.wasm"), "{}", output.stdout);
+    assert!(output.stdout.contains("[WARNING] it is signed under the name release.wasm"), "{}", output.stdout);
     assert!(installed(&host).is_file() && host.folder().join("adapters/openemr.wasm.minisig").is_file());
 }
 

@@ -39,7 +39,7 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-/// The actions that one word means.
+/// The actions that one word selects.
 #[derive(Clone, Debug)]
 struct Actions(Vec<String>);
 

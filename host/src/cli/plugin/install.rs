@@ -79,7 +79,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     } else {
         show(&label, &inspection, signed.as_ref(), signature.is_some());
         if let Some(other) = signed.as_ref().and_then(|signed| signed_as_another(signed, &name)) {
-            output::line(&format!("{} its maker signed it as {other}, not as {name}.wasm", warning()));
+            output::line(&format!("{} it is signed under the name {other}, not {name}.wasm", warning()));
         }
         output::line(&format!("{} {} is installed and pinned in adapters.lock", ok(), file.display()));
     }

@@ -42,7 +42,8 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let name = arguments.name.as_str();
     if !is_name(name) {
         return Err(CliError::Usage(format!(
-            "`{name}` cannot be an adapter's name: it begins with a letter and has up to {NAME_LENGTH_MAX} of a-z, 0-9 and `-`"
+            "`{name}` cannot be an adapter's name: it must begin with a letter and have up to {NAME_LENGTH_MAX} of a-z, \
+             0-9 and `-`"
         )));
     }
     let world = match arguments.world {

@@ -41,7 +41,7 @@ pub(super) async fn rollback(config: &Config, trail: &AuditTrail, arguments: &Ro
     let chosen = chosen(&store, target, &active, arguments.to.as_deref()).await?;
     if store.adapter_bytes(&chosen.sha256).await?.is_none() {
         return Err(CliError::Failed(format!(
-            "the store no longer holds sha256:{}: put its file back in place instead",
+            "the store no longer holds sha256:{}: put its file back instead",
             chosen.sha256
         )));
     }
@@ -68,7 +68,8 @@ async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&st
     let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
         return last_that_worked(&history, active).cloned().ok_or_else(|| {
             CliError::Failed(format!(
-                "no other adapter has worked at target `{target}`: see `host plugin history`; `--to` names one all the same"
+                "no other adapter has worked at target `{target}`: see `host plugin history`; `--to` can name any of \
+                 them"
             ))
         });
     };

@@ -64,10 +64,7 @@ fn the_suggested_quotes_option_reads_the_file() {
     // A quote after a backslash, as `INTO OUTFILE` writes it.
     let text = format!("{NOTES}\n{}", row("P-1", r#""he said \"no\", twice""#));
     let chunk = read_all(text.as_bytes(), with_notes(Quotes::Doubled)).unwrap();
-    assert!(
-        reasons(&chunk)[0].ends_with("add --quotes backslash, since a quote stands behind a backslash"),
-        "{chunk:?}"
-    );
+    assert!(reasons(&chunk)[0].ends_with("add --quotes backslash, since a quote follows a backslash"), "{chunk:?}");
     assert_eq!(ids(&read_all(text.as_bytes(), with_notes(Quotes::Backslash)).unwrap()), ["P-1"]);
 }
 

@@ -56,7 +56,7 @@ pub(super) fn basic_text(user: &str, password: &Secret) -> Zeroizing<String> {
 /// A header that the client never shows.
 pub(in crate::plugin) fn header(text: &str) -> Result<HeaderValue, AuthFailure> {
     let mut value = HeaderValue::from_str(text)
-        .map_err(|_| AuthFailure::misconfigured("the credentials hold a character that cannot stand in a header"))?;
+        .map_err(|_| AuthFailure::misconfigured("the credentials hold a character that a header cannot hold"))?;
     value.set_sensitive(true);
     Ok(value)
 }

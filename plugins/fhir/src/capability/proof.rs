@@ -69,7 +69,7 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
     });
     if total > 0 || patients {
         return misconfigured(format!(
-            "{WHAT} finds Patients for an identifier that nobody has: the server does not search by identifier"
+            "{WHAT} finds Patients for an identifier that no patient has: the server does not search by identifier"
         ));
     }
     Ok(finding(FindingLevel::Ok, "Patient is searched by identifier; that we may write shows at the first delivery"))

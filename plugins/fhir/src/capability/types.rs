@@ -84,7 +84,7 @@ pub(super) fn found(listed: &[Listed]) -> Vec<Finding> {
 fn patient_found(patient: &Listed) -> Vec<Finding> {
     let mut findings: Vec<Finding> = match patient.abilities.missing.as_slice() {
         _ if !patient.says => {
-            vec![finding(FindingLevel::Warning, "the server does not say what can be done with Patient")]
+            vec![finding(FindingLevel::Warning, "the server does not declare what it supports for Patient")]
         }
         [] => vec![finding(FindingLevel::Ok, "Patient can be read, searched, created and updated")],
         missing => missing

@@ -52,8 +52,10 @@ impl Delivery<'_> {
                 Ok(Some(current)) => self.on_current(rules, &current, version_of(&current)),
                 Ok(None) => match self.refusal.take() {
                     Some(refusal) => Step::Done(Outcome::Failed(refusal)),
-                    None => self
-                        .failed(FailureKind::Transient, "the server says that TYPE exists, and its search finds none"),
+                    None => self.failed(
+                        FailureKind::Transient,
+                        "the server reports that TYPE exists, and its search does not find it",
+                    ),
                 },
             },
             Stage::LookAgain { told } => self.looked_again(answer, told),
@@ -174,7 +176,7 @@ impl Delivery<'_> {
         self.note_written();
         if let Some(status) = self.id_refused.filter(|status| !matches!(status, 410 | 412)) {
             self.notice = Some(self.say(&format!(
-                "the server says that it creates on update, but refused an id of ours ({status}) and took the TYPE \
+                "the server declares that it creates on update, but refused our id ({status}) and accepted the TYPE \
                  without it (set client_ids = false)"
             )));
         }
@@ -197,8 +199,8 @@ impl Delivery<'_> {
                 self.note_written();
                 self.version = version_of(chosen).or_else(|| self.version_in(answer)).or_else(|| self.version.take());
                 self.notice = Some(self.say(
-                    "the server took a record of TYPE under another id than the one that was asked for; the link \
-                     follows it (set client_ids = false where it is so for new records)",
+                    "the server stored a record of TYPE under another id than the requested one; the link follows it \
+                     (set client_ids = false if new records get such ids)",
                 ));
                 self.search(Stage::LookAgain { told: Told::Record })
             }

@@ -154,8 +154,8 @@ impl<'a> Line<'a> {
                 self.bundles = false;
                 self.learned.no_bundles = true;
                 self.outside.warn(
-                    "the server says that it takes batch Bundles but refuses them; sending requests one by one \
-                     (set batch = false to do so from the start)",
+                    "the server declares batch Bundles but refuses them; sending requests one by one (set batch = false \
+                     to do so from the start)",
                 );
                 queue.push_front(entries);
             }

@@ -56,7 +56,7 @@ pub(super) fn resource(
 ) -> Result<Map<String, Value>, Failure> {
     if let Some(lost) = given.references().iter().find(|local| target(local, references) == Target::Another) {
         return Err(invalid(format!(
-            "{}: the record that refs names for it is of another type than the reference says",
+            "{}: the record that refs names for it is of another type than the reference names",
             lost.path
         )));
     }

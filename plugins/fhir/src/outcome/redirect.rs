@@ -21,8 +21,8 @@ pub(super) fn line(asked: &Asked<'_>, location: Option<&str>) -> String {
     if as_asked.is_some_and(|as_asked| is_same(&as_asked, &address)) {
         let also = if bundle { ", or set batch = false: nothing but Bundles goes to that address" } else { "" };
         return format!(
-            "a redirect to the address that was asked, {}, so that no other base_url helps; fix: correct it at the \
-             server or at the proxy before it{also}",
+            "a redirect to the same address, {}, so that no other base_url helps; fix: correct it at the server or at \
+             the proxy before it{also}",
             shown(&address)
         );
     }

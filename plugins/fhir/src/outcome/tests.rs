@@ -140,5 +140,5 @@ fn a_body_that_is_not_json_is_named_by_its_type() {
     let of = |body: &[u8]| unlike_json(&Response { status: 200, headers: headers.clone(), body: body.to_vec() });
     assert_eq!(of(b"<html>"), "text/html");
     assert_eq!(of(b" \r\n"), "an empty body");
-    assert!(of(&[0x1F, 0x8B, 8, 0]).starts_with("gzip and no Content-Encoding"));
+    assert!(of(&[0x1F, 0x8B, 8, 0]).starts_with("gzip without a Content-Encoding"));
 }

@@ -141,7 +141,7 @@ fn a_setting_for_an_unknown_column_is_misconfigured() {
     use crate::unfit::Unfit;
     for (column, policy, expected) in [
         ("sss", Unfit::Write, "no column that this adapter writes"),
-        ("lname", Unfit::LeaveEmpty, "a chart is nobody's"),
+        ("lname", Unfit::LeaveEmpty, "a chart has no owner"),
     ] {
         let settings = Settings { unfit: [(column.to_owned(), policy)].into(), ..Settings::default() };
         let failure = check::check(&Database::open(), &settings).unwrap_err();

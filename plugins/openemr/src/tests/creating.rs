@@ -173,8 +173,8 @@ fn a_chart_of_the_same_patient_by_others_is_a_conflict_without_a_second_chart() 
     assert_eq!(
         applied.notes,
         [
-            "created a chart of its own for patient P-2 although pid 6, of another person, carries that id as its public id: compare \
-          the two in OpenEMR"
+            "created a separate chart for patient P-2 although pid 6, of another person, carries that id as its public id: \
+          compare the two charts in OpenEMR"
         ]
     );
     assert_eq!(database.ask("SELECT pubpid, COUNT(*) FROM patient_data GROUP BY pubpid"), ["P-1|1", "P-2|2", "P-3|1"]);

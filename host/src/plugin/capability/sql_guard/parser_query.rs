@@ -219,7 +219,7 @@ impl Parser<'_> {
         }
         let name = self.table_name()?;
         if self.is_symbol("(") {
-            return Err("a function may not stand in FROM with a schema".into());
+            return Err("a function in FROM may not name a schema".into());
         }
         let alias = self.alias()?;
         Ok(Factor::Table { name, alias })
@@ -231,7 +231,7 @@ impl Parser<'_> {
             return self.json_table();
         }
         let Some(known) = words::table_function(self.dialect, name) else {
-            return Err(format!("function `{}` may not stand in FROM", words::shown(name)).into());
+            return Err(format!("function `{}` is not allowed in FROM", words::shown(name)).into());
         };
         self.skip();
         let arguments = self.parenthesised(Self::expression)?;

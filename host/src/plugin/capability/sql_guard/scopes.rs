@@ -132,7 +132,7 @@ impl Scopes {
         }
         match self.innermost().sources.insert(key, columns) {
             None => Ok(()),
-            Some(_) => Err(format!("`{}` stands twice in FROM: give each an alias", words::shown(&name.0)).into()),
+            Some(_) => Err(format!("`{}` is named twice in FROM: give each an alias", words::shown(&name.0)).into()),
         }
     }
 
