@@ -59,7 +59,7 @@ impl Exporter {
         insert(&mut resource, "outcomeDesc", failed);
         let reason = facts.reason.as_ref().map(|reason| json!([{ "text": reason }]));
         insert(&mut resource, "purposeOfEvent", reason);
-        insert(&mut resource, "agent", Some(self.agents(pattern, facts)));
+        insert(&mut resource, "agent", Some(agents(pattern, facts)));
         insert(&mut resource, "entity", Some(entities.into()));
         resource.into()
     }
@@ -92,8 +92,10 @@ impl Exporter {
         insert(&mut resource, "outcomeDesc", error_kind.as_ref().filter(|_| !is_done).map(|kind| kind.as_str().into()));
         let (client, server) = pattern.roles();
         let address = target.server.as_deref().unwrap_or(&target.name);
-        let agents =
-            json!([agent(client, "neuronova-host", &self.machine, true), agent(server, &target.name, address, false),]);
+        let agents = json!([
+            agent(&client, "neuronova-host", &self.machine, true),
+            agent(&server, &target.name, address, false),
+        ]);
         insert(&mut resource, "agent", Some(agents));
         insert(&mut resource, "entity", Some(entities.into()));
         resource.into()
@@ -116,28 +118,28 @@ impl Exporter {
         insert(&mut resource, "source", Some(source));
         resource
     }
-
-    /// The operator, the command line that they used, and the host whose store it is.
-    fn agents(&self, pattern: Pattern, facts: &AuditFacts) -> Value {
-        let operator = &facts.operator;
-        let (client, server) = pattern.roles();
-        let user = json!({
-            "type": pattern.person(),
-            "who": { "identifier": { "value": operator.user } },
-            "altId": operator.login.as_ref().unwrap_or(&operator.user),
-            "name": operator.acting_as.as_ref().unwrap_or(&operator.user),
-            "requestor": true,
-        });
-        let from = operator.remote.as_ref().unwrap_or(&operator.machine);
-        json!([
-            agent(client, "neuronova-host command line", from, false),
-            agent(server, "neuronova-host store", &operator.machine, false),
-            user,
-        ])
-    }
 }
 
-fn agent(kind: Value, name: &str, address: &str, requestor: bool) -> Value {
+/// The operator, the command line that they used, and the host whose store it is.
+fn agents(pattern: Pattern, facts: &AuditFacts) -> Value {
+    let operator = &facts.operator;
+    let (client, server) = pattern.roles();
+    let user = json!({
+        "type": pattern.person(),
+        "who": { "identifier": { "value": operator.user } },
+        "altId": operator.login.as_ref().unwrap_or(&operator.user),
+        "name": operator.acting_as.as_ref().unwrap_or(&operator.user),
+        "requestor": true,
+    });
+    let from = operator.remote.as_ref().unwrap_or(&operator.machine);
+    json!([
+        agent(&client, "neuronova-host command line", from, false),
+        agent(&server, "neuronova-host store", &operator.machine, false),
+        user,
+    ])
+}
+
+fn agent(kind: &Value, name: &str, address: &str, requestor: bool) -> Value {
     // 1 is a machine's name, 2 an IP address.
     let network = if address.parse::<std::net::IpAddr>().is_ok() { "2" } else { "1" };
     json!({

@@ -88,12 +88,9 @@ mod system {
 mod tests {
     use super::*;
 
-    fn text(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn only_root_is_believed_about_sudo() {
+        let text = |text: &str| Some(text.to_owned());
         assert_eq!(login(Some(0), "root", None, text("kim")), text("kim"));
         assert_eq!(login(Some(1_001), "lee", None, text("kim")), None);
         assert_eq!(login(None, "lee", None, text("kim")), None);
@@ -104,6 +101,7 @@ mod tests {
 
     #[test]
     fn the_address_of_an_ssh_client_is_an_address_or_nothing() {
+        let text = |text: &str| Some(text.to_owned());
         assert_eq!(remote("192.0.2.7 51515 192.0.2.1 22"), text("192.0.2.7"));
         assert_eq!(remote("2001:db8::1 51515 2001:db8::2 22"), text("2001:db8::1"));
         for wrong in ["", " ", "Kim 1 2 3", "192.0.2"] {

@@ -109,7 +109,9 @@ mod tests {
             if below.is_empty() {
                 found.insert(words.trim().to_owned());
             }
-            below.iter().for_each(|below| collect(&format!("{words} {}", below.get_name()), below, found));
+            for below in below {
+                collect(&format!("{words} {}", below.get_name()), below, found);
+            }
         }
         let mut root = super::super::Cli::command();
         root.build();

@@ -111,9 +111,9 @@ impl AuditTrail {
             && migrations.applied > 0
         {
             let mut facts = begun.facts_about(migrated(migrations));
-            facts.action = AuditAction::Migrate.as_str().to_owned();
+            AuditAction::Migrate.as_str().clone_into(&mut facts.action);
             // It is no event of the command itself.
-            begun.sink.forward(&store.record_event(&facts).await.map_err(unrecorded)?);
+            begun.sink.forward(&store.record_event(&facts).await.map_err(|error| unrecorded(&error))?);
         }
         Ok(self.audited(&store))
     }
@@ -177,7 +177,7 @@ impl AuditTrail {
             }
             Err(error) => {
                 let mut facts = begun.current_facts();
-                facts.outcome = error.audit_outcome().as_str().to_owned();
+                error.audit_outcome().as_str().clone_into(&mut facts.outcome);
                 let record = async {
                     match begun.open(config).await? {
                         Some(store) => begun.record(&store, &facts).await,
@@ -219,13 +219,13 @@ impl Begun {
     }
 
     async fn record(&self, store: &Store, facts: &AuditFacts) -> Result<(), CliError> {
-        let event = store.record_event(facts).await.map_err(unrecorded)?;
+        let event = store.record_event(facts).await.map_err(|error| unrecorded(&error))?;
         self.sink.recorded(&event);
         Ok(())
     }
 }
 
-fn unrecorded(error: StoreError) -> CliError {
+fn unrecorded(error: &StoreError) -> CliError {
     CliError::Database(format!("cannot record this command in the audit: {error}"))
 }
 

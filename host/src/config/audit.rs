@@ -49,8 +49,8 @@ pub(super) fn read_audit(mut audit: SectionReader<'_>) -> AuditConfig {
     let named: Vec<_> = words.iter().map(|word| AuditAction::named(&word.value)).collect();
     if let Some(unknown) = named.iter().position(Vec::is_empty) {
         // The word may come from a variable, so that it is not shown.
-        let (which, names) = (unknown + 1, AuditAction::names().join(", "));
-        audit.note_key("require_reason", format!("entry {which} is not an audited command; known: {names}"));
+        let (which, known) = (unknown + 1, AuditAction::names().join(", "));
+        audit.note_key("require_reason", format!("entry {which} is not an audited command; known: {known}"));
     }
     let syslog = audit.text("syslog").and_then(|entry| {
         let address = SyslogAddress::parse(&entry.value);

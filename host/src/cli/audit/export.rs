@@ -34,7 +34,7 @@ pub(in crate::cli) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// FHIR R4 AuditEvent resources
+    /// FHIR R4 audit events
     Fhir,
     /// The events as the store has them, with their hashes
     Json,

@@ -19,7 +19,7 @@ pub(super) enum Verb {
     Verify(verify::Arguments),
     /// Print the last event's number and hash
     Head(head::Arguments),
-    /// Print all events, as FHIR AuditEvents or as JSON
+    /// Print all events, as FHIR resources or as JSON
     Export(export::Arguments),
 }
 
