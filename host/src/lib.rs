@@ -7,7 +7,7 @@
 //! main
 //! cli
 //! conformance  sync
-//! distribution  service  target  telemetry
+//! audit  distribution  service  target  telemetry
 //! config  import  plugin  seed_file  store
 //! database  spanned_toml
 //! domain  files
@@ -19,6 +19,7 @@
 
 pub use patient_payload::vocabulary;
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod conformance;

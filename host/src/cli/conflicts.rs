@@ -7,8 +7,10 @@ use serde_json::json;
 use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
 use super::output::{age, line};
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::conflict::{Keep, Resolution};
 use crate::domain::ids::AggregateKey;
 use crate::domain::words::one_of;
@@ -65,24 +67,33 @@ fn keep(word: &str) -> Result<Keep, String> {
     Keep::from_word(word).ok_or_else(|| format!("expected {}", one_of(Keep::WORDS)))
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    match &arguments.verb {
-        None => list(config, &arguments.list).await,
-        Some(Verb::List(list_arguments)) => list(config, list_arguments).await,
-        Some(Verb::Resolve(resolve_arguments)) => resolve(config, resolve_arguments).await,
+impl Arguments {
+    /// Whether it decides a conflict, and does not list some.
+    pub(super) fn resolves(&self) -> bool {
+        matches!(self.verb, Some(Verb::Resolve(_)))
     }
 }
 
-async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    match &arguments.verb {
+        None => list(config, trail, &arguments.list).await,
+        Some(Verb::List(list_arguments)) => list(config, trail, list_arguments).await,
+        Some(Verb::Resolve(resolve_arguments)) => resolve(config, trail, resolve_arguments).await,
+    }
+}
+
+async fn list(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
+    let aggregate = arguments.aggregate.key();
+    trail.about(AuditSubject::of(aggregate.as_ref()).at(arguments.target.as_deref()));
     if let Some(target) = &arguments.target {
         wiring::target_config(config, target)?;
     }
     let store = wiring::readable_store(config).await?;
-    let aggregate = arguments.aggregate.key();
     let conflicts = store.conflicts(arguments.target.as_deref(), aggregate.as_ref(), arguments.limit).await?;
     if conflicts.is_empty() {
         explain_none(config, &store, aggregate.as_ref()).await?;
     }
+    trail.shown(&store, "conflict", conflicts.len()).await?;
     if arguments.json {
         output::json(&json!({ "conflicts": conflicts }));
         return Ok(ExitCode::SUCCESS);
@@ -111,7 +122,11 @@ fn show(conflict: &Conflict, now: i64) {
     line(&format!("   {}", conflict.message.as_deref().unwrap_or("no reason given")));
 }
 
-async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliError> {
+async fn resolve(config: &Config, trail: &AuditTrail, arguments: &Resolve) -> Result<ExitCode, CliError> {
+    let aggregate = arguments.aggregate.required()?;
+    let relinked = arguments.remote_id.as_ref().map(|id| format!(" to ID {id}")).unwrap_or_default();
+    let detail = format!("keep {}{relinked}", arguments.keep);
+    trail.about(AuditSubject::of(Some(&aggregate)).at(Some(&arguments.target)).with_detail(&detail));
     let target = wiring::target_config(config, &arguments.target)?;
     let resolution = match (arguments.keep, &arguments.remote_id) {
         (Keep::Local, None) => Resolution::Local,
@@ -129,10 +144,9 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
             return Err(CliError::Usage("--remote-id is for --keep relink only".to_owned()));
         }
     };
-    let aggregate = arguments.aggregate.required()?;
     let key = ConflictKey { target: &target.name, aggregate: &aggregate };
     let AggregateKey { aggregate_type, aggregate_id } = &aggregate;
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     match store.resolve_conflict(key, &resolution).await? {
         Resolved::Decided => {}
         Resolved::NoConflict => {

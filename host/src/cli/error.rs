@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::distribution::DistributionError;
+use crate::domain::audit::AuditOutcome;
 use crate::domain::change::FailureKind;
 use crate::import::ImportError;
 use crate::plugin::PluginError;
@@ -33,6 +34,17 @@ impl CliError {
             Self::Plugin(_) => 5,
         }
     }
+
+    /// The word for it in the audit. The message stays out: an event has no more than ids and counts.
+    pub(super) fn audit_outcome(&self) -> AuditOutcome {
+        match self {
+            Self::Failed(_) => AuditOutcome::Failed,
+            Self::Usage(_) => AuditOutcome::Usage,
+            Self::Config(_) => AuditOutcome::Configuration,
+            Self::Database(_) => AuditOutcome::Database,
+            Self::Plugin(_) => AuditOutcome::Adapter,
+        }
+    }
 }
 
 /// The exit code for a failure of a target or its adapter.
@@ -41,6 +53,17 @@ pub(super) fn failure_exit_code(kind: FailureKind) -> u8 {
         FailureKind::Adapter => 5,
         FailureKind::Unavailable | FailureKind::Misconfigured => 4,
         _ => 1,
+    }
+}
+
+impl CliError {
+    /// The error for a failure of a target or its adapter, with the exit code of [`failure_exit_code`].
+    pub(super) fn of_failure(kind: FailureKind, message: String) -> Self {
+        match failure_exit_code(kind) {
+            5 => Self::Plugin(message),
+            4 => Self::Database(message),
+            _ => Self::Failed(message),
+        }
     }
 }
 

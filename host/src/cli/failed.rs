@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::aggregate::{AggregateArguments, explain_none, shown};
 use super::error::CliError;
-use super::operator::{name, reason, user};
+use super::operator::reason;
 use super::output::{age, line, printable, time};
-use super::retry::{is_narrowed, kind};
+use super::retry::{about, is_narrowed, kind};
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
@@ -70,9 +71,6 @@ pub(super) struct Dismiss {
     /// Record this reason; give no patient's data
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// Record this operator instead of the system's user
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    by: Option<String>,
     /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -93,22 +91,24 @@ impl Which {
     }
 }
 
-pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Result<ExitCode, CliError> {
     match verb {
-        Verb::List(arguments) if arguments.dismissed => list_dismissed(config, arguments).await,
-        Verb::List(arguments) if arguments.skipped => list_skipped(config, arguments).await,
-        Verb::List(arguments) => list(config, arguments).await,
-        Verb::Dismiss(arguments) => dismiss(config, arguments).await,
+        Verb::List(arguments) if arguments.dismissed => list_dismissed(config, trail, arguments).await,
+        Verb::List(arguments) if arguments.skipped => list_skipped(config, trail, arguments).await,
+        Verb::List(arguments) => list(config, trail, arguments).await,
+        Verb::Dismiss(arguments) => dismiss(config, trail, arguments).await,
     }
 }
 
-async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+async fn list(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
+    trail.about(about(&filter, false));
     let store = wiring::readable_store(config).await?;
     let failed = store.failed(&filter, arguments.limit).await?;
     if failed.is_empty() {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
+    trail.shown(&store, "delivery", failed.len()).await?;
     if arguments.json {
         output::json(&json!({ "failed": failed }));
         return Ok(ExitCode::SUCCESS);
@@ -127,13 +127,15 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+async fn list_skipped(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
+    trail.about(about(&filter, false));
     let store = wiring::readable_store(config).await?;
     let skipped = store.skipped(&filter, arguments.limit).await?;
     if skipped.is_empty() {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
+    trail.shown(&store, "delivery", skipped.len()).await?;
     if arguments.json {
         output::json(&json!({ "skipped": skipped }));
         return Ok(ExitCode::SUCCESS);
@@ -153,10 +155,12 @@ async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, Cli
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+async fn list_dismissed(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
+    trail.about(about(&filter, false));
     let store = wiring::readable_store(config).await?;
     let dismissed = store.dismissed(filter.target.as_deref(), arguments.limit).await?;
+    trail.shown(&store, "delivery", dismissed.len()).await?;
     if arguments.json {
         output::json(&json!({ "dismissed": dismissed }));
         return Ok(ExitCode::SUCCESS);
@@ -200,8 +204,9 @@ fn show(failed: &FailedDelivery, since: &str) {
     line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));
 }
 
-async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliError> {
+async fn dismiss(config: &Config, trail: &AuditTrail, arguments: &Dismiss) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
+    trail.about(about(&filter, arguments.dry_run));
     if !is_narrowed(&filter) && !arguments.all {
         return Err(CliError::Usage(
             "cannot dismiss: no delivery is selected; fix: add --change, --patient, --type and --id, --target, --kind, \
@@ -209,14 +214,13 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
                 .to_owned(),
         ));
     }
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     if arguments.dry_run {
         let count = store.failed(&filter, 100_000).await?.len();
         line(&format!("{count} failed deliveries would be dismissed"));
         return Ok(ExitCode::SUCCESS);
     }
-    let by = arguments.by.clone().unwrap_or_else(user);
-    let count = store.dismiss(&filter, &arguments.reason, &by).await?;
+    let count = store.dismiss(&filter, &arguments.reason, trail.who()).await?;
     if count == 0 {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
         return Err(CliError::Failed("no failed delivery matches these options: see `host failed list`".to_owned()));

@@ -117,7 +117,7 @@ fn the_commands_page_names_no_removed_option() {
 }
 
 fn globals() -> impl Iterator<Item = String> {
-    ["--config", "--log-format", "--help", "--version"].into_iter().map(str::to_owned)
+    ["--config", "--log-format", "--reason", "--as", "--help", "--version"].into_iter().map(str::to_owned)
 }
 
 #[test]

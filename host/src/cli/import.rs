@@ -11,13 +11,17 @@ use super::error::CliError;
 use super::import_arguments::{Arguments, options, rejects_paths};
 use super::import_part;
 use super::import_report::Report;
-use super::wiring;
+use super::trail::AuditTrail;
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::import::{Options, Plan};
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut options = options(arguments)?;
-    let store = wiring::migrated_store(config).await?;
+    if arguments.dry_run {
+        trail.about(AuditSubject::default().with_detail("dry run"));
+    }
+    let store = trail.writable_store(config).await?;
     let plan = plan(arguments, &options).await?;
     let rejects = rejects_paths(arguments, &plan.parts)?;
     options.fhir.base_url = options.fhir.base_url.or_else(|| plan.base_url.clone());

@@ -71,7 +71,8 @@ pub(super) async fn run(
         None => Rejects::begin(&rejects_path)?,
     };
     if let (Some(id), None) = (&id, &progress) {
-        store.begin_import(id, &part.file.to_string_lossy()).await?;
+        // How far it has come is no change of a patient.
+        store.unaudited().begin_import(id, &part.file.to_string_lossy()).await?;
     }
     let before = progress.unwrap_or_default();
     let kind = part.kind.unwrap_or(Kind::Patient);

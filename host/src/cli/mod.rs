@@ -3,6 +3,8 @@
 //! It connects the parts and prints their results. It makes no decisions about deliveries.
 
 mod aggregate;
+mod audit;
+mod audited;
 mod check;
 mod conflicts;
 mod error;
@@ -26,6 +28,7 @@ mod retry;
 mod run;
 mod seed;
 mod signals;
+mod since;
 mod status;
 mod status_check;
 mod status_json;
@@ -34,6 +37,7 @@ mod target;
 mod trace;
 mod trace_events;
 mod trace_list;
+mod trail;
 mod verify;
 mod waiting;
 mod why;
@@ -50,6 +54,7 @@ use crate::domain::words::is_unprintable;
 use crate::plugin::{COMPILE_COMMAND, CompileLimits, compile_for_parent};
 use error::CliError;
 use logging::LogFormat;
+use trail::AuditTrail;
 
 /// Deliver every change of a patient to all targets
 #[derive(Debug, Parser)]
@@ -61,6 +66,12 @@ struct Cli {
     /// Write logs to stderr in this format
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Record this reason in the audit; give no patient's data
+    #[arg(long, global = true, value_name = "TEXT", value_parser = operator::reason)]
+    reason: Option<String>,
+    /// Record this name in the audit, next to the system's user
+    #[arg(long = "as", alias = "by", global = true, value_name = "NAME", value_parser = operator::name)]
+    acting_as: Option<String>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -105,6 +116,9 @@ enum Verb {
     /// Pause, resume, probe or disable a target
     #[command(subcommand)]
     Target(target::Verb),
+    /// List, verify and export who changed or saw what
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Compile an adapter from stdin to stdout, for the host that starts this process
     #[command(name = COMPILE_COMMAND, hide = true)]
     CompileAdapter {
@@ -197,33 +211,44 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         verb => verb,
     };
     let config = Config::load(&cli.config)?;
+    let (acting_as, reason) = (cli.acting_as.as_deref(), cli.reason.as_deref());
+    let trail = AuditTrail::begin(&config.audit, audited::action(&verb), acting_as, reason);
+    let ended = match trail.require_reason(&config.audit) {
+        Ok(()) => Box::pin(run_configured(&config, &trail, verb)).await,
+        Err(error) => Err(error),
+    };
+    trail.end(&config, ended).await
+}
+
+async fn run_configured(config: &Config, trail: &AuditTrail, verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
-        Verb::Seed(arguments) => seed::run(&config, &arguments).await,
-        Verb::Import(arguments) => Box::pin(import::run(&config, &arguments)).await,
-        Verb::Run(arguments) => run::run(&config, &arguments).await,
-        Verb::Status(arguments) => status::run(&config, &arguments).await,
-        Verb::Retry(arguments) => retry::run(&config, &arguments).await,
-        Verb::Failed(verb) => failed::run(&config, &verb).await,
-        Verb::Waiting(arguments) => waiting::run(&config, &arguments).await,
-        Verb::Trace(arguments) => trace::run(&config, &arguments).await,
-        Verb::Why(arguments) => why::run(&config, &arguments).await,
-        Verb::Verify(arguments) => verify::run(&config, &arguments).await,
-        Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
-        Verb::Resync(arguments) => resync::run(&config, &arguments).await,
-        Verb::Check(arguments) => check::run(&config, &arguments).await,
-        Verb::Migrate => migrate(&config).await,
-        Verb::Patient(verb) => patient::run(&config, &verb).await,
-        Verb::Plugin(verb) => Box::pin(plugin::run(&config, verb)).await,
-        Verb::Target(verb) => target::run(&config, &verb).await,
+        Verb::Seed(arguments) => seed::run(config, trail, &arguments).await,
+        Verb::Import(arguments) => Box::pin(import::run(config, trail, &arguments)).await,
+        Verb::Run(arguments) => run::run(config, &arguments).await,
+        Verb::Status(arguments) => status::run(config, trail, &arguments).await,
+        Verb::Retry(arguments) => retry::run(config, trail, &arguments).await,
+        Verb::Failed(verb) => failed::run(config, trail, &verb).await,
+        Verb::Waiting(arguments) => waiting::run(config, trail, &arguments).await,
+        Verb::Trace(arguments) => trace::run(config, trail, &arguments).await,
+        Verb::Why(arguments) => why::run(config, trail, &arguments).await,
+        Verb::Verify(arguments) => verify::run(config, trail, &arguments).await,
+        Verb::Conflicts(arguments) => conflicts::run(config, trail, &arguments).await,
+        Verb::Resync(arguments) => resync::run(config, trail, &arguments).await,
+        Verb::Check(arguments) => check::run(config, &arguments).await,
+        Verb::Migrate => migrate(config, trail).await,
+        Verb::Patient(verb) => patient::run(config, trail, &verb).await,
+        Verb::Plugin(verb) => Box::pin(plugin::run(config, trail, verb)).await,
+        Verb::Target(verb) => target::run(config, trail, &verb).await,
+        Verb::Audit(verb) => audit::run(config, trail, &verb).await,
         Verb::Completions { .. } | Verb::CompileAdapter { .. } => {
             unreachable!("invariant: neither needs a configuration")
         }
     }
 }
 
-async fn migrate(config: &Config) -> Result<ExitCode, CliError> {
+async fn migrate(config: &Config, trail: &AuditTrail) -> Result<ExitCode, CliError> {
     let store = wiring::store(config)?;
-    let migrations = store.migrate().await?;
+    let migrations = trail.migrate(&store).await?;
     output::line(&format!("store is at schema version {} ({} applied now)", migrations.version, migrations.applied));
     Ok(ExitCode::SUCCESS)
 }

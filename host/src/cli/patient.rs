@@ -1,19 +1,21 @@
 //! `host patient`: the store's patients, one at a time, through the same service as all other commands.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::operator::{name, reason, user};
+use super::operator::reason;
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::patient::{PatientDraft, latest_today};
 use crate::files;
 use crate::service::{MergeCounts, PatientChange, PatientService};
-use crate::store::{NewMerge, StoredPatient};
+use crate::store::{NewMerge, Store, StoredPatient};
 
 /// The largest accepted patient in bytes.
 const PATIENT_BYTES_MAX: u64 = 8 << 20;
@@ -58,9 +60,6 @@ pub(super) enum Verb {
         /// Record this reason; give no patient's data
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
-        /// Record this operator instead of the system's user
-        #[arg(long, value_name = "NAME", value_parser = name)]
-        by: Option<String>,
     },
     /// Undo the merge of a patient
     Unmerge {
@@ -70,74 +69,87 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
-    let store = match verb {
-        Verb::List { .. } | Verb::Show { .. } => wiring::readable_store(config).await?,
-        Verb::Put { .. } | Verb::Delete { .. } | Verb::Merge { .. } | Verb::Unmerge { .. } => {
-            wiring::migrated_store(config).await?
-        }
-    };
-    let service = PatientService::new(store.clone());
+pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List { json, after, limit } => {
-            let patients = store.patients(after.as_deref(), *limit).await?;
-            let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str()).collect();
-            let survivors = store.merges_among(&ids).await?;
-            for stored in &patients {
-                let survivor = survivors.get(stored.patient.patient_id.as_str()).map(String::as_str);
-                if *json {
-                    output::json(&as_json(stored, survivor));
-                } else {
-                    output::line(&as_line(stored, survivor));
-                }
-            }
+            let store = wiring::readable_store(config).await?;
+            list(trail, &store, after.as_deref(), *limit, *json).await?;
         }
         Verb::Show { patient_id } => {
+            trail.about(AuditSubject::patient(patient_id));
+            let store = wiring::readable_store(config).await?;
             let stored = store.patient(patient_id).await?.ok_or_else(|| unknown(patient_id))?;
             let survivors = store.merges_among(&[patient_id]).await?;
+            trail.shown(&store, "patient", 1).await?;
             output::pretty_json(&as_json(&stored, survivors.get(patient_id).map(String::as_str)));
         }
-        Verb::Put { file } => {
-            let draft = read(file)?;
-            let patient = draft.validate(latest_today(jiff::Timestamp::now())).map_err(|problems| {
-                let lines: Vec<_> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
-                CliError::Config(lines.join("\n"))
-            })?;
-            let id = patient.patient_id.as_str().to_owned();
-            let change = service.put(&[patient]).await?;
-            output::line(&match change.first() {
-                Some(PatientChange::Created) => format!("[OK] Patient created: {id} (queued)"),
-                Some(PatientChange::Updated) => format!("[OK] Patient updated: {id} (queued)"),
-                Some(PatientChange::Unchanged | PatientChange::Merged) | None => {
-                    format!("[SKIP] Patient unchanged: {id}")
-                }
-            });
-        }
+        Verb::Put { file } => put(config, trail, file).await?,
         Verb::Delete { patient_id } => {
-            if !service.delete(patient_id).await? {
+            trail.about(AuditSubject::patient(patient_id));
+            let store = trail.writable_store(config).await?;
+            if !PatientService::new(store).delete(patient_id).await? {
                 return Err(unknown(patient_id));
             }
             output::line(&format!("[OK] Patient deleted: {patient_id} (queued)"));
         }
-        Verb::Merge { patient_id, survivor_id, reason, by } => {
-            let merged_by = by.clone().unwrap_or_else(user);
-            let merge = NewMerge { patient_id, survivor_id, reason, merged_by: &merged_by };
-            let counts = service.merge(&merge).await?;
-            tracing::info!(patient_id, survivor_id, by = merged_by, "patients merged");
+        Verb::Merge { patient_id, survivor_id, reason } => {
+            trail.about(AuditSubject::patient(patient_id).with_other(survivor_id));
+            let merge = NewMerge { patient_id, survivor_id, reason, merged_by: trail.who() };
+            let store = trail.writable_store(config).await?;
+            let counts = PatientService::new(store).merge(&merge).await?;
+            tracing::info!(patient_id, survivor_id, by = trail.who(), "patients merged");
             output::line(&format!("[OK] Patient merged: {patient_id} into {survivor_id} (queued{})", also(&counts)));
         }
         Verb::Unmerge { patient_id } => {
-            let Some((survivor_id, counts)) = service.unmerge(patient_id).await? else {
+            trail.about(AuditSubject::patient(patient_id));
+            let store = trail.writable_store(config).await?;
+            let Some((survivor_id, counts)) = PatientService::new(store.clone()).unmerge(patient_id).await? else {
                 return Err(match store.patient(patient_id).await? {
                     Some(_) => CliError::Failed(format!("patient `{patient_id}` is not merged")),
                     None => unknown(patient_id),
                 });
             };
-            tracing::info!(patient_id, survivor_id, by = user(), "merge of patients undone");
+            tracing::info!(patient_id, survivor_id, by = trail.who(), "merge of patients undone");
             output::line(&format!("[OK] Merge undone: {patient_id} from {survivor_id} (queued{})", also(&counts)));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list(trail: &AuditTrail, store: &Store, after: Option<&str>, limit: u32, json: bool) -> Result<(), CliError> {
+    let patients = store.patients(after, limit).await?;
+    let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str()).collect();
+    let survivors = store.merges_among(&ids).await?;
+    // The list is in the order of the ids, so that its ends tell whom it shows.
+    if let (Some(first), Some(last)) = (ids.first(), ids.last()) {
+        trail.about(AuditSubject::default().with_detail(&format!("{first} to {last}")));
+    }
+    trail.shown(store, "patient", patients.len()).await?;
+    for stored in &patients {
+        let survivor = survivors.get(stored.patient.patient_id.as_str()).map(String::as_str);
+        if json {
+            output::json(&as_json(stored, survivor));
+        } else {
+            output::line(&as_line(stored, survivor));
+        }
+    }
+    Ok(())
+}
+
+async fn put(config: &Config, trail: &AuditTrail, file: &Path) -> Result<(), CliError> {
+    let patient = read(file)?.validate(latest_today(jiff::Timestamp::now())).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
+        CliError::Config(lines.join("\n"))
+    })?;
+    let id = patient.patient_id.as_str().to_owned();
+    trail.about(AuditSubject::patient(&id));
+    let change = PatientService::new(trail.writable_store(config).await?).put(&[patient]).await?;
+    output::line(&match change.first() {
+        Some(PatientChange::Created) => format!("[OK] Patient created: {id} (queued)"),
+        Some(PatientChange::Updated) => format!("[OK] Patient updated: {id} (queued)"),
+        Some(PatientChange::Unchanged | PatientChange::Merged) | None => format!("[SKIP] Patient unchanged: {id}"),
+    });
+    Ok(())
 }
 
 /// A text with the number of other changes that were queued with the patient.
@@ -153,7 +165,7 @@ fn unknown(patient_id: &str) -> CliError {
     CliError::Failed(format!("the store has no patient `{patient_id}`"))
 }
 
-fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
+fn read(file: &Path) -> Result<PatientDraft, CliError> {
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
         std::io::stdin().take(PATIENT_BYTES_MAX).read_to_string(&mut text).map(drop)

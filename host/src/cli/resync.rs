@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::aggregate::{self, AggregateArguments};
 use super::error::CliError;
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::{Config, TargetConfig};
+use crate::domain::audit::AuditSubject;
 use crate::domain::clinical::TYPES;
 use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::store::{Resend, ResendCounts, ResendScope, Store};
@@ -39,15 +41,16 @@ pub(super) struct Arguments {
     pause_ms: u64,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let key = arguments.aggregate.key();
+    trail.about(about(arguments, key.as_ref()));
     let target = wiring::target_config(config, &arguments.target)?;
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
-    let key = arguments.aggregate.key();
     let begin = Begin::of(arguments)?;
     let types = chosen_types(config, target, key.as_ref(), &arguments.types)?;
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     wiring::know_target(&store, target).await?;
     match key {
         Some(key) => resync_one(&store, target, key).await?,
@@ -85,6 +88,11 @@ impl Begin {
             (None, _, after) => Ok(Self::Patients(after)),
         }
     }
+}
+
+fn about(arguments: &Arguments, key: Option<&AggregateKey>) -> AuditSubject {
+    let subject = AuditSubject::of(key).at(Some(&arguments.target));
+    if arguments.types.is_empty() { subject } else { subject.with_detail(&arguments.types.join(", ")) }
 }
 
 /// The types to queue. A type that is delivered in order is refused if named, and otherwise left out: its newest change

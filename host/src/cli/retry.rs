@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::change::FailureKind;
 use crate::domain::ids::ChangeId;
 use crate::domain::words::one_of;
@@ -45,7 +47,7 @@ pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
     FailureKind::from_word(word).ok_or_else(|| format!("expected {}", one_of(FailureKind::WORDS)))
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let filter = RetryFilter {
         target: arguments.target.clone(),
         aggregate: arguments.aggregate.key(),
@@ -53,6 +55,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
         change_id: arguments.change.map(ChangeId::new),
     };
+    trail.about(about(&filter, arguments.dry_run));
     if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(
             "nothing is selected; fix: add --target, --patient, --type and --id, --change, --kind, --older-than, or \
@@ -63,7 +66,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if let Some(name) = &filter.target {
         wiring::target_config(config, name)?;
     }
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     if arguments.skipped {
         return retry_skipped(config, &store, &filter, arguments.dry_run).await;
     }
@@ -99,6 +102,19 @@ async fn retry_skipped(
     let what = if dry_run { "would be retried" } else { "are pending again" };
     output::line(&format!("{count} skipped deliveries {what}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The subject of a command about these deliveries.
+pub(super) fn about(filter: &RetryFilter, dry_run: bool) -> AuditSubject {
+    let parts = [
+        dry_run.then(|| "dry run".to_owned()),
+        filter.change_id.map(|id| format!("change {id}")),
+        filter.kind.map(|kind| format!("kind {kind}")),
+        filter.older_than_ms.map(|age_ms| format!("older than {} s", age_ms / 1_000)),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let subject = AuditSubject::of(filter.aggregate.as_ref()).at(filter.target.as_deref());
+    if detail.is_empty() { subject } else { subject.with_detail(&detail) }
 }
 
 /// Whether the filter restricts the deliveries.

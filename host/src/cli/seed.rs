@@ -8,8 +8,8 @@ use anstyle::AnsiColor;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
-use super::output::{line, paint, target_label};
-use super::{output, wiring};
+use super::output::{self, line, paint, target_label};
+use super::trail::AuditTrail;
 use crate::config::Config;
 use crate::domain::patient::latest_today;
 use crate::seed_file::{SeedFile, SeedPassword};
@@ -46,7 +46,7 @@ impl std::fmt::Display for Tally {
     }
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let environment = |name: &str| std::env::var(name).ok();
     let mut seeds = Vec::with_capacity(arguments.files.len());
     for file in &arguments.files {
@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         refuse_dev_passwords(config, arguments, file, &seed)?;
         seeds.push(seed);
     }
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     let targets: Vec<_> = config.enabled_targets().map(|target| target.name.as_str()).collect();
     for seed in &seeds {
         write(&store, seed, &targets).await?;

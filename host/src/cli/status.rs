@@ -11,9 +11,11 @@ use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
 use super::status_check::CheckArguments;
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
+use super::trail::AuditTrail;
 use super::verify::sentence;
 use super::{output, status_check, status_json, waiting, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::delivery::Status;
 use crate::domain::ids::AggregateKey;
 use crate::store::{BlockedKey, RecentSync, StatusSnapshot, TargetStatus};
@@ -38,16 +40,27 @@ pub(super) struct Arguments {
     check: CheckArguments,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+impl Arguments {
+    /// Whether it shows the deliveries of one aggregate.
+    pub(super) fn is_of_one(&self) -> bool {
+        self.aggregate.key().is_some()
+    }
+}
+
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     if arguments.check.is_wanted() {
         return Ok(status_check::run(config, &arguments.check).await);
     }
-    let store = wiring::readable_store(config).await?;
     let aggregate = arguments.aggregate.key();
+    trail.about(AuditSubject::of(aggregate.as_ref()));
+    let store = wiring::readable_store(config).await?;
     require_known(&store, aggregate.as_ref()).await?;
     let mut was_shown = false;
     loop {
         let status = read_status(config, &store, arguments.recent, aggregate.as_ref()).await;
+        if let (Ok((snapshot, _)), false) = (&status, was_shown) {
+            trail.shown(&store, "delivery", snapshot.recent.len()).await?;
+        }
         if arguments.watch && !arguments.json {
             begin_screen(arguments.every, was_shown);
         }

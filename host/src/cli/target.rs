@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use super::error::CliError;
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::spelling;
 use crate::store::Store;
 
@@ -26,18 +28,23 @@ pub(super) struct Name {
     target: String,
 }
 
-pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
-    let store = wiring::migrated_store(config).await?;
+pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Result<ExitCode, CliError> {
+    let (Verb::Pause(Name { target })
+    | Verb::Resume(Name { target })
+    | Verb::Probe(Name { target })
+    | Verb::Disable(Name { target })) = verb;
+    trail.about(AuditSubject::default().at(Some(target)));
+    let store = trail.writable_store(config).await?;
     match verb {
-        Verb::Pause(Name { target }) => set_paused(config, &store, target, true).await?,
-        Verb::Resume(Name { target }) => set_paused(config, &store, target, false).await?,
-        Verb::Probe(Name { target }) => {
+        Verb::Pause(_) => set_paused(config, &store, target, true).await?,
+        Verb::Resume(_) => set_paused(config, &store, target, false).await?,
+        Verb::Probe(_) => {
             wiring::know_target(&store, wiring::target_config(config, target)?).await?;
             store.request_probe(target).await?;
             output::line(&format!("target {target} is checked within two seconds; see `host status`"));
             report_missing_host(&store).await?;
         }
-        Verb::Disable(Name { target }) => disable(&store, target).await?,
+        Verb::Disable(_) => disable(&store, target).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

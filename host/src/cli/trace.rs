@@ -6,8 +6,10 @@ use super::aggregate::{SubjectArguments, unknown};
 use super::error::CliError;
 use super::output::{line, time};
 use super::trace_events::{TraceEvent, events};
+use super::trail::AuditTrail;
 use super::{output, trace_list, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::ids::ChangeId;
 use crate::domain::words::named;
 use crate::store::{Store, Story, Subject};
@@ -43,29 +45,42 @@ impl Arguments {
         let of_event = || self.event.clone().map(Subject::Event);
         of_change.or_else(of_event).or_else(|| self.subject.key().map(Subject::Aggregate))
     }
+
+    /// What the audit records of a command that ends before the aggregate of its change is known.
+    fn about(&self) -> AuditSubject {
+        AuditSubject::of(self.subject.key().as_ref()).at(self.target.as_deref())
+    }
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    trail.about(arguments.about());
     if let Some(target) = &arguments.target {
         wiring::target_config(config, target)?;
     }
     let store = wiring::readable_store(config).await?;
     match arguments.subject() {
-        Some(subject) => story(&store, &subject, arguments).await,
+        Some(subject) => story(&store, trail, &subject, arguments).await,
         None => {
             let page = (arguments.target.as_deref(), arguments.limit);
-            trace_list::run(config, &store, &arguments.list, page, arguments.json).await
+            trace_list::run(config, trail, &store, &arguments.list, page, arguments.json).await
         }
     }
 }
 
-async fn story(store: &Store, subject: &Subject, arguments: &Arguments) -> Result<ExitCode, CliError> {
+async fn story(
+    store: &Store,
+    trail: &AuditTrail,
+    subject: &Subject,
+    arguments: &Arguments,
+) -> Result<ExitCode, CliError> {
     let found = store.story(subject, arguments.target.as_deref(), arguments.limit).await?;
     let story = found.ok_or_else(|| no_such_change(subject))?;
     let events = events(&story);
     if events.is_empty() && !store.knows(&story.key).await? {
         return Err(unknown(&story.key));
     }
+    trail.about(AuditSubject::of(Some(&story.key)).at(arguments.target.as_deref()));
+    trail.shown(store, "event", events.len()).await?;
     if arguments.json {
         let all: Vec<_> = events.iter().map(TraceEvent::as_json).collect();
         output::json(&serde_json::json!({

@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::output;
 use super::output::{line, printable, time};
 use super::retry::kind;
+use super::trail::AuditTrail;
 use crate::config::Config;
 use crate::domain::change::FailureKind;
 use crate::domain::delivery::Status;
@@ -73,6 +74,7 @@ fn since(text: &str) -> Result<Since, String> {
 
 pub(super) async fn run(
     config: &Config,
+    trail: &AuditTrail,
     store: &Store,
     arguments: &ListArguments,
     (target, limit): (Option<&str>, u32),
@@ -98,6 +100,7 @@ pub(super) async fn run(
     deliveries.retain(|delivery| next.is_none_or(|next| delivery.change_id >= next));
     deliveries.sort_by(|one, other| other.change_id.cmp(&one.change_id).then_with(|| one.target.cmp(&other.target)));
     causes.sort_by(|one: &CauseCount, other| other.count.cmp(&one.count));
+    trail.shown(store, "delivery", deliveries.len()).await?;
     if is_json {
         let all: Vec<_> = deliveries.iter().map(as_json).collect();
         output::json(&json!({ "deliveries": all, "causes": causes, "next": next }));

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::aggregate;
-use super::error::{CliError, failure_exit_code};
+use super::error::CliError;
 use super::output::{line, printable, time};
+use super::trail::AuditTrail;
 use super::{output, signals, wiring};
 use crate::config::{Config, TargetConfig};
+use crate::domain::audit::AuditSubject;
 use crate::domain::change::Failure;
 use crate::plugin::Adapter;
 use crate::store::{FoundRecord, Store, Verification};
@@ -50,12 +52,14 @@ struct Verified {
     repaired: Option<Repaired>,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    trail.about(about(arguments));
     let target = wiring::target_config(config, &arguments.target)?;
     if let Some(kind) = arguments.types.iter().find(|kind| !aggregate::takes(target, kind)) {
         return Err(aggregate::not_taken(target, kind));
     }
-    let store = wiring::migrated_store(config).await?;
+    // How far a verification has come is no change of an operator's; a repair is.
+    let store = trail.writable_store(config).await?.unaudited();
     wiring::know_target(&store, target).await?;
     let runtime = wiring::runtime(config)?;
     let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
@@ -64,20 +68,24 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let types = types(&adapter, &at.spec.aggregate_types, &arguments.types)?;
     let report = match at.check(&adapter).await {
         Ok(report) => report,
-        Err(failure) => return Ok(show_failure(target, &failure)),
+        Err(failure) => return Err(failed(target, &failure)),
     };
     let checked = CheckedAdapter::new(adapter, report.state);
     let verified = tokio::select! {
-        verified = verify(&store, target, &at, &checked, &types, arguments) => verified,
+        verified = verify(&store, trail, target, &at, &checked, &types, arguments) => verified,
         () = stop.cancelled() => {
             return Err(CliError::Failed("stopped; the same command goes on where it stopped".to_owned()));
         }
     };
     at.close().await;
-    match verified? {
-        Ok(verified) => Ok(show(target, &verified, arguments)),
-        Err(failure) => Ok(show_failure(target, &failure)),
-    }
+    let verified = verified?.map_err(|failure| failed(target, &failure))?;
+    trail.shown(&store, "finding", verified.findings.len()).await?;
+    Ok(show(target, &verified, arguments))
+}
+
+fn about(arguments: &Arguments) -> AuditSubject {
+    let subject = AuditSubject::default().at(Some(&arguments.target));
+    if arguments.repair { subject.with_detail("repair") } else { subject }
 }
 
 /// The types to verify, in order. A named type that the adapter does not observe is an error.
@@ -99,6 +107,7 @@ fn types(adapter: &Adapter, all: &[String], named: &[String]) -> Result<Vec<Stri
 
 async fn verify(
     store: &Store,
+    trail: &AuditTrail,
     config: &TargetConfig,
     target: &Target,
     adapter: &CheckedAdapter,
@@ -139,8 +148,12 @@ async fn verify(
         }
         tokio::time::sleep(verifier.pause(records, began.elapsed())).await;
     }
-    let repaired =
-        if arguments.repair { Some(repair(store, &config.name, types, config.on_remote_edit).await?) } else { None };
+    let repaired = if arguments.repair {
+        let store = trail.audited(store);
+        Some(repair(&store, &config.name, types, config.on_remote_edit).await?)
+    } else {
+        None
+    };
     let verification = store.verifications(name).await?.last.unwrap_or(verification);
     let findings = findings(store, name, types, arguments.limit).await?;
     Ok(Ok(Verified { verification, findings, repaired }))
@@ -242,12 +255,12 @@ fn as_json(target: &str, verified: &Verified) -> Value {
     })
 }
 
-fn show_failure(target: &TargetConfig, failure: &Failure) -> ExitCode {
-    output::error(&format!(
+fn failed(target: &TargetConfig, failure: &Failure) -> CliError {
+    let message = format!(
         "cannot verify target `{}`: {}: {}; the same command goes on where it stopped",
         target.name,
         failure.kind.as_str(),
         failure.message
-    ));
-    ExitCode::from(failure_exit_code(failure.kind))
+    );
+    CliError::of_failure(failure.kind, message)
 }

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::output::{age, line, printable};
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::store::{Lacking, LackingReason, WaitingDelivery};
 
@@ -27,7 +29,8 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    trail.about(AuditSubject::default().at(arguments.target.as_deref()));
     if let Some(target) = &arguments.target {
         wiring::target_config(config, target)?;
     }
@@ -39,6 +42,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         let found = store.waiting(target, arguments.after.map(ChangeId::new), arguments.limit).await?;
         waiting.extend(found.into_iter().map(|one| (target, one)));
     }
+    trail.shown(&store, "delivery", waiting.len()).await?;
     if arguments.json {
         let all: Vec<_> = waiting.iter().map(|(target, one)| as_json(target, one)).collect();
         output::json(&json!({ "waiting": all }));

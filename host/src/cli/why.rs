@@ -7,8 +7,10 @@ use serde_json::json;
 use super::aggregate::{SubjectArguments, not_taken, takes};
 use super::error::CliError;
 use super::output::line;
+use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::store::Explanation;
 
 #[derive(Debug, clap::Args)]
@@ -23,14 +25,16 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let target = wiring::target_config(config, &arguments.target)?;
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let key = arguments.subject.required()?;
+    trail.about(AuditSubject::of(Some(&key)).at(Some(&arguments.target)));
+    let target = wiring::target_config(config, &arguments.target)?;
     if !takes(target, &key.aggregate_type) {
         return Err(not_taken(target, &key.aggregate_type));
     }
     let store = wiring::readable_store(config).await?;
     let explanation = store.explain(&key, &arguments.target, &wiring::fifo_types(config)).await?;
+    trail.done(&store).await?;
     if arguments.json {
         output::json(&as_json(&explanation));
     } else {

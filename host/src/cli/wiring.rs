@@ -99,6 +99,19 @@ pub(super) async fn store_if_there(config: &Config) -> Result<Option<Store>, Cli
     }
 }
 
+/// As [`store_if_there`], but also `None` when it has another version.
+pub(super) async fn current_store_if_there(config: &Config) -> Result<Option<Store>, CliError> {
+    if matches!(locator(&config.store.url)?, Locator::Sqlite(path) if !path.is_file()) {
+        return Ok(None);
+    }
+    let store = existing_store(config)?;
+    match store.require_current().await {
+        Ok(_) => Ok(Some(store)),
+        Err(MigrationError::Store(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Opens an existing store of any version, for a command that must not write to it.
 pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
     let locator = locator(&config.store.url)?;
@@ -124,7 +137,8 @@ pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
 pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<(), CliError> {
     let known = store.status(0).await?.targets.contains_key(target.name.as_str());
     if !known {
-        store.register_targets(&[(target.name.as_str(), target.enabled)]).await?;
+        // The first host that starts does the same.
+        store.unaudited().register_targets(&[(target.name.as_str(), target.enabled)]).await?;
     }
     Ok(())
 }

@@ -178,6 +178,27 @@ fn adapter_settings_have_any_shape_and_may_use_variables() {
 }
 
 #[test]
+fn the_audit_names_commands_and_a_receiver() {
+    let with = |lines: &str| load(&format!("[store]\nurl = 'sqlite://x.db'\n[audit]\n{lines}\n"));
+    let audit = with("require_reason = ['patient delete', 'target']\nsyslog = 'udp://[::1]:514'").unwrap().audit;
+    assert_eq!(audit.require_reason.len(), 5);
+    assert_eq!(audit.syslog, Some(SyslogAddress::Udp("[::1]:514".parse().unwrap())));
+    let audit = with("syslog = '/dev/log'").unwrap().audit;
+    assert_eq!(audit, AuditConfig { syslog: Some(SyslogAddress::Local("/dev/log".into())), ..AuditConfig::default() });
+    for (lines, expected) in [
+        ("require_reason = ['retry', 'run']", "entry 2 is not an audited command"),
+        ("require_reason = ['${TOKEN}']", "entry 1 is not an audited command"),
+        ("syslog = 'tcp://127.0.0.1:514'", "must be udp://IP-ADDRESS:PORT"),
+        ("syslog = 'udp://127.0.0.1'", "must be udp://IP-ADDRESS:PORT"),
+        ("syslog = 'udp://localhost:514'", "must be udp://IP-ADDRESS:PORT"),
+        ("colour = 1", "colour"),
+    ] {
+        let error = with(lines).unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains("SECRET"), "{lines}: {error}");
+    }
+}
+
+#[test]
 fn the_default_order_is_state() {
     let config = load("[store]\nurl = 'sqlite://x.db'\n[aggregates.observation]\norder = 'fifo'\n").unwrap();
     assert_eq!(config.order(&AggregateType::patient()), Order::State);

@@ -4,6 +4,7 @@
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
 mod allow;
+mod audit;
 mod authentication;
 mod database_url;
 mod http;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use audit::{AuditConfig, SyslogAddress};
 pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretMethod, SecretSource};
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{HttpConfig, HttpMethod};
@@ -45,6 +47,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// `[retention]`.
     pub retention: RetentionConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[observability]`.
     pub observability: ObservabilityConfig,
     /// `[targets.NAME]`, including disabled ones.
@@ -151,10 +155,21 @@ impl Config {
         let (sync, batch) = sync::read_sync(root.section("sync"));
         let retention = sync::read_retention(root.section("retention"));
         let observability = observability::read_observability(root.section("observability"));
+        let audit = audit::read_audit(root.section("audit"));
         let aggregates = read_aggregates(&root.section("aggregates"));
         let targets = target::read_targets(&root.section("targets"), &plugins.directory, batch);
         root.finish(&[]);
-        Some(Self { path, store: store?, plugins, sync, retention, observability, targets: targets?, aggregates })
+        Some(Self {
+            path,
+            store: store?,
+            plugins,
+            sync,
+            retention,
+            audit,
+            observability,
+            targets: targets?,
+            aggregates,
+        })
     }
 
     /// The file with the pins of adapters: `adapters.lock` next to the configuration, unless configured.

@@ -4,6 +4,8 @@
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
 pub mod attempt;
+pub mod audit;
+pub mod audit_chain;
 pub mod change;
 pub mod clinical;
 pub mod conflict;

@@ -20,6 +20,8 @@ use super::counts::{RecordChange, count};
 
 /// The aggregate type of resources that have no type of their own.
 const PASSED_THROUGH: &str = "fhir-resource";
+/// What the audit calls them together.
+const RECORDS: &str = "clinical-record";
 
 /// A record that may not be written, given what the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl ClinicalService {
         rerun("import clinical records", || async {
             let mut transaction = self.store.begin("import clinical records").await?;
             let mut reached = reached.clone();
+            transaction.note_changes(RECORDS, 0);
             if !records.is_empty() {
                 count(&mut reached, write(&mut transaction, records).await?);
             }
@@ -192,6 +195,7 @@ async fn write(
     let changes = examine(transaction, records, true).await?;
     let written: Vec<_> =
         records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
+    transaction.note_changes(RECORDS, written.len());
     if written.is_empty() {
         return Ok(changes);
     }

@@ -64,6 +64,7 @@ impl PatientService {
             let survivor = transaction.merges_among(&[patient_id]).await?.remove(patient_id);
             let Some((stored, survivor)) = stored.zip(survivor) else { return Ok(None) };
             transaction.delete_merge(patient_id).await?;
+            transaction.note_other(&survivor);
             let payload = stored.patient.payload();
             let own = NewChange {
                 aggregate_type: AGGREGATE_TYPE,

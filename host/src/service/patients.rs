@@ -66,6 +66,7 @@ impl PatientService {
         rerun("import patients", || async {
             let mut transaction = self.store.begin("import patients").await?;
             let mut reached = reached.clone();
+            transaction.note_changes(AGGREGATE_TYPE, 0);
             if !patients.is_empty() {
                 let Written { changes, merged } = write(&mut transaction, patients).await?;
                 count(&mut reached, changes);
@@ -174,6 +175,7 @@ async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Resu
         .filter(|(_, change)| matches!(change, PatientChange::Created | PatientChange::Updated))
         .map(|(patient, change)| (patient, *change, patient.payload()))
         .collect();
+    transaction.note_changes(AGGREGATE_TYPE, written.len());
     if written.is_empty() {
         return Ok(changed);
     }

@@ -58,11 +58,11 @@ impl UserService {
         .map_err(|error| ServiceError::Password { username: String::from("*"), reason: error.to_string() })??;
         rerun("put users", || async {
             let mut transaction = self.store.begin("write users").await?;
-            for (row, change) in &prepared {
-                if *change != UserChange::Unchanged {
-                    transaction.put_user(row).await?;
-                }
+            let changed: Vec<_> = prepared.iter().filter(|(_, change)| *change != UserChange::Unchanged).collect();
+            for (row, _) in &changed {
+                transaction.put_user(row).await?;
             }
+            transaction.note_changes("user", changed.len());
             transaction.commit().await.map_err(ServiceError::from)
         })
         .await?;

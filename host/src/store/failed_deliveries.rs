@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::audit::DELIVERIES;
 use super::counts::CountDelta;
 use super::sql::{
     InsertDismissals, Json, KnowsDelivery, KnowsInFlight, KnowsLink, KnowsPatient, ListDismissed, MarkDismissed,
@@ -125,6 +126,7 @@ impl Store {
             keys.into_iter().map(|failed| Key { target: failed.target, outbox_id: failed.change_id }).collect();
         let mut transaction = self.begin("dismiss failed deliveries").await?;
         transaction.mark_dismissed(&keys, reason, by).await?;
+        transaction.note_changes(DELIVERIES, keys.len());
         for target in keys.iter().map(|key| key.target.as_str()).collect::<std::collections::BTreeSet<_>>() {
             let count = keys.iter().filter(|key| key.target == target).count();
             transaction.add_counts(target, CountDelta::dismissed(u64::try_from(count).unwrap_or(u64::MAX))).await?;

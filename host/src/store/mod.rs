@@ -6,6 +6,7 @@
 //! `claim.rs`, and `sql/mod.rs` for how statements are written.
 
 mod adapters;
+mod audit;
 mod batch;
 mod batch_max;
 mod blocked;
@@ -64,6 +65,7 @@ mod why_sentence;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use self::audit::PendingAudit;
 use self::dependencies::TargetsWithDependents;
 use self::journal::WrittenEffects;
 use self::refuse::RefusedHere;
@@ -75,6 +77,7 @@ use crate::domain::conflict::split_message;
 use crate::domain::ids::{AggregateKey, ChangeId, UsersTable};
 
 pub use adapters::{AdapterEvent, AdapterEventKind, AdapterRecord, DesiredState};
+pub use audit::{AuditFilter, AuditRecorder, SentDelivery};
 pub use batch::{Batch, ClaimedIds};
 pub use blocked::BlockedKey;
 pub use claim::Claim;
@@ -182,6 +185,8 @@ pub struct Store {
     dependents: TargetsWithDependents,
     written_effects: WrittenEffects,
     users_table: UsersTable,
+    /// What its transactions record; `None` for a host's own work.
+    audit: Option<Arc<AuditRecorder>>,
 }
 
 impl Store {
@@ -197,6 +202,7 @@ impl Store {
             dependents: TargetsWithDependents::default(),
             written_effects: WrittenEffects::default(),
             users_table: UsersTable::default(),
+            audit: None,
         }
     }
 
@@ -239,7 +245,8 @@ impl Store {
 
     fn transaction(&self, inner: Transaction, operation: &str, statements: Arc<Statements>) -> StoreTransaction {
         let (operation, now_ms) = (operation.to_owned(), self.clock.now_ms());
-        StoreTransaction { inner, operation, statements, now_ms, statements_run: self.statements_run.clone() }
+        let (statements_run, audit) = (self.statements_run.clone(), self.audit.as_ref().map(PendingAudit::new));
+        StoreTransaction { inner, operation, statements, now_ms, statements_run, audit }
     }
 
     /// The statements as this database gets them; the first call renders them.
@@ -257,6 +264,7 @@ impl Store {
     /// Runs one statement as its own transaction, without round trips for BEGIN and COMMIT. It may run twice when a
     /// connection is lost.
     async fn run_alone(&self, operation: &str, statement: impl Statement) -> Result<Execution, StoreError> {
+        debug_assert!(self.audit.is_none(), "invariant: what an audited store changes is in a transaction");
         let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
         self.database.execute_alone(&sql, &values).await.map_err(|error| failed(operation, error))
@@ -291,6 +299,7 @@ pub struct StoreTransaction {
     /// The time of a test's clock when it began.
     now_ms: Option<i64>,
     statements_run: Arc<AtomicU64>,
+    audit: Option<PendingAudit>,
 }
 
 impl StoreTransaction {
@@ -302,7 +311,11 @@ impl StoreTransaction {
     async fn run(&mut self, statement: impl Statement) -> Result<Execution, StoreError> {
         let Bound { sql, values } = self.statements.bind(statement, self.now_ms);
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.inner.execute_text(&sql, &values).await.map_err(|error| failed(&self.operation, error))
+        let ran = self.inner.execute_text(&sql, &values).await.map_err(|error| failed(&self.operation, error))?;
+        if let Some(audit) = &mut self.audit {
+            audit.has_changed |= ran.rows_affected > 0;
+        }
+        Ok(ran)
     }
 
     /// Runs one SELECT of `sql/`.
@@ -317,13 +330,18 @@ impl StoreTransaction {
         Ok(self.fetch(statement).await?.rows.first().and_then(|row| row.first()).and_then(Value::as_i64))
     }
 
-    /// Commits.
+    /// Records what it has changed, if the store is audited, and commits.
     ///
     /// # Errors
-    /// The database's error.
-    pub async fn commit(self) -> Result<(), StoreError> {
+    /// The database's error; nothing is then changed.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let event = self.record_changes().await?;
         let operation = self.operation;
-        self.inner.commit().await.map_err(|error| failed(&operation, error))
+        self.inner.commit().await.map_err(|error| failed(&operation, error))?;
+        if let Some((recorder, event)) = event {
+            (recorder.recorded)(&event);
+        }
+        Ok(())
     }
 
     /// Rolls back.

@@ -330,6 +330,7 @@ impl Store {
             .filter_map(|one| Some(Confirmed { key: newest.get(&one.change_id)?, outbox_id: one.change_id }))
             .collect();
         let counts = transaction.send_decided(target.as_str(), &decided, &confirmed).await?;
+        transaction.note_deliveries(counts.queued);
         let sent = decided.iter().filter(|(decision, _)| matches!(decision, Decision::Enqueue | Decision::Resend(_)));
         let sent = sent.flat_map(|(_, ids)| ids).filter_map(|id| newest.get(id));
         let gone: Vec<_> = sent.filter(|key| gone.contains(key)).collect();

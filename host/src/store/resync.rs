@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
+use super::audit::DELIVERIES;
 use super::counts::CountDelta;
 use super::outbox::NewChange;
 use super::sql::{EnqueueForTarget, IdsOfEvents, Json, MarkEventsRouted};
@@ -132,6 +133,7 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(0);
             }
+            transaction.note_changes(DELIVERIES, changes.len());
             let events = transaction.append(&changes).await?;
             transaction.deliver_only_to(target, &events).await?;
             let ids = transaction.ids_of_events(&events).await?;
@@ -184,6 +186,7 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(0);
             }
+            transaction.note_changes(DELIVERIES, changes.len());
             let events = transaction.append(&changes).await?;
             transaction.deliver_only_to(target, &events).await?;
             let mut dependents = BTreeMap::new();

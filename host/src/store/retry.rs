@@ -76,6 +76,7 @@ impl Store {
             let (aggregate_type, aggregate_id) = filter.aggregate();
             let statement = RetryFailed { target, aggregate_type, aggregate_id, kind, age_ms, change_id };
             let retried = transaction.run(statement).await?.rows_affected;
+            transaction.note_deliveries(retried);
             transaction.commit().await?;
             Ok(retried)
         })

@@ -122,6 +122,11 @@ macro_rules! schema {
                     name: "journal",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0018_journal.sql")),
                 },
+                Migration {
+                    version: 19,
+                    name: "audit",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0019_audit.sql")),
+                },
             ],
         }
     };
@@ -171,6 +176,9 @@ mod tests {
             (Dialect::Sqlite, 18, "0ac4435e3808b3702914e3516ea989522e9f34dc85c8a4fe8f38d4ef315dd968"),
             (Dialect::MySql, 18, "f18544fe7c959f428992caf012af06b0b0e6bda52d4f215f952eacf3a8050aef"),
             (Dialect::Postgres, 18, "e270527f03a8e8155ab33500203306172e96c11575ccbd829a7a70ea57bb7ba9"),
+            (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
+            (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
+            (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -76,6 +76,7 @@ impl StoreTransaction {
         let (aggregate_type, aggregate_id) = filter.aggregate();
         let statement = RetrySkipped { target, aggregate_type, aggregate_id, age_ms, change_id };
         let rows = self.run(statement).await?.rows_affected;
+        self.note_deliveries(rows);
         self.add_counts(target, CountDelta::reconsidered(rows)).await?;
         Ok(rows)
     }

@@ -15,7 +15,7 @@ use std::process::Command;
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("files", &[]),
     ("spanned_toml", &["domain", "files"]),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("store", &["database", "domain"]),
     ("plugin", &["database", "domain", "files"]),
     ("distribution", &["spanned_toml", "domain", "files", "plugin"]),
+    ("audit", &["config", "domain", "store"]),
     ("service", &["database", "domain", "store"]),
     ("target", &["database", "domain", "plugin"]),
     ("telemetry", &["domain", "store"]),
@@ -34,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
+            "audit",
             "config",
             "conformance",
             "database",

@@ -1,6 +1,7 @@
 //! The command line over the real binary. Bad input: messages name the thing and the fix, the exit code fits, and
 //! nothing is written. `snapshots.rs` compares whole outputs.
 
+mod audit;
 mod snapshots;
 mod watch;
 
@@ -322,17 +323,41 @@ fn reading_commands_neither_create_nor_migrate_a_store() {
     assert_eq!(fs::read(&file).expect("read"), before, "a reading command changed the store");
 }
 
+/// The rows of every table but those of the audit.
+fn rows_of_all_tables(host: &Host) -> Vec<String> {
+    let url = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    let read = async {
+        let mut session = tests::session::Session::open(&url).await.expect("session");
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'audit_%' ORDER BY name";
+        let mut all = Vec::new();
+        for table in session.rows(tables).await.expect("tables").into_iter().flatten().flatten() {
+            let rows = session.rows(&format!("SELECT * FROM {table}")).await.expect("rows");
+            all.extend(rows.into_iter().map(|row| format!("{table}: {row:?}")));
+        }
+        all
+    };
+    tokio::runtime::Runtime::new().expect("runtime").block_on(read)
+}
+
 #[test]
-fn reading_commands_leave_the_store_unchanged() {
+fn reading_commands_write_no_more_than_their_event() {
     let host = host("");
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
     let file = host.folder().join(".host/host.db");
-    let before = fs::read(&file).expect("read");
-    for command in READING {
+    let (rows, before) = (rows_of_all_tables(&host), fs::read(&file).expect("read"));
+    assert!(rows.iter().any(|row| row.starts_with("patient_cache: ")), "{rows:?}");
+    let shows_patients = |command: &&[&str]| matches!(command[0], "conflicts" | "failed" | "patient");
+    let (recorded, others): (Vec<_>, Vec<_>) = READING.iter().copied().partition(shows_patients);
+    for command in &others {
         assert_eq!(host.run(command).status, Some(0), "{command:?}");
     }
     assert_eq!(fs::read(&file).expect("read"), before);
+    for command in &recorded {
+        assert_eq!(host.run(command).status, Some(0), "{command:?}");
+    }
+    assert_eq!((recorded.len(), others.len()), (4, 4));
+    assert_eq!(rows_of_all_tables(&host), rows);
     assert!(everything(&host.folder().join(".host")).iter().all(|(name, _)| !name.contains("space")), "a probe stayed");
 }
 

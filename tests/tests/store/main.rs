@@ -1,5 +1,6 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
+mod audit;
 mod batch_max;
 mod carried_over;
 mod claiming;

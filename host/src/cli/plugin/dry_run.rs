@@ -11,8 +11,10 @@ use super::dry_run_report::View;
 use crate::cli::aggregate::{self, AggregateArguments};
 use crate::cli::error::{CliError, failure_exit_code};
 use crate::cli::output::{self, paint, printable};
+use crate::cli::trail::AuditTrail;
 use crate::cli::{signals, wiring};
 use crate::config::{Config, Connection, TargetConfig};
+use crate::domain::audit::AuditSubject;
 use crate::domain::change::{Failure, Outcome};
 use crate::domain::delivery::Status;
 use crate::domain::ids::AggregateKey;
@@ -44,8 +46,9 @@ struct Tried<'a> {
     result: Result<(String, DryRun), Failure>,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let key = arguments.aggregate.required()?;
+    trail.about(about(arguments, &key));
     let targets = targets(config, arguments.target.as_deref(), &key)?;
     let store = wiring::readable_store(config).await?;
     let runtime = wiring::runtime(config)?;
@@ -62,6 +65,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         if exit_code == 0 {
             exit_code = tried.exit_code();
         }
+        trail.about(about(arguments, &key).at(Some(target.name.as_str())));
+        trail.shown(&store, "delivery", 1).await?;
         let view = tried.view(&key, arguments.reveal);
         if arguments.json { said.push(tried.json(&view)) } else { tried.show(&view) }
     }
@@ -76,6 +81,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         }));
     }
     Ok(ExitCode::from(exit_code))
+}
+
+fn about(arguments: &Arguments, key: &AggregateKey) -> AuditSubject {
+    let subject = AuditSubject::of(Some(key)).at(arguments.target.as_deref());
+    if arguments.reveal { subject.with_detail("revealed") } else { subject }
 }
 
 fn targets<'a>(config: &'a Config, name: Option<&str>, key: &AggregateKey) -> Result<Vec<&'a TargetConfig>, CliError> {

@@ -9,9 +9,11 @@ use serde_json::json;
 use super::registry_auth::RegistryAuthArguments;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, paint};
+use crate::cli::trail::AuditTrail;
 use crate::cli::wiring;
 use crate::config::{Config, Connection};
 use crate::distribution::{self, AdapterName, Fetched, InstallPlan, Signed, Source, signature_path};
+use crate::domain::audit::AuditSubject;
 use crate::plugin::{Inspection, Runtime, World};
 
 #[derive(Debug, clap::Args)]
@@ -34,19 +36,21 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let source = Source::parse(&arguments.source)?;
     let name = match &arguments.name {
         Some(name) => AdapterName::parse(name)?,
         None => source.default_name()?,
     };
     let trust = wiring::trust(config)?;
+    trail.about(AuditSubject::default().with_detail(name.as_str()));
     let registry = arguments.registry_auth.read()?;
     let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &registry).await?;
     let Fetched { bytes, signature, manifest } = fetched;
     let (label, file) = (source.to_string(), name.file(&config.plugins.directory));
     let signed = trust.check_signature(&label, &bytes, signature.as_deref(), &signature_path(&file))?;
     let (inspection, bytes) = Runtime::inspect_bytes(&label, bytes).await?;
+    trail.about(AuditSubject::default().with_detail(&format!("{name}, sha256:{}", inspection.sha256)));
     expect_worlds(config, &file, &label, &inspection)?;
     // Without a cache, because the host may run as another user than the installer.
     let runtime = Runtime::new(&wiring::runtime_options(config, None))?;
@@ -62,6 +66,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         manifest: manifest.as_deref(),
         update: arguments.update,
     })?;
+    trail.done_if_there(config).await?;
     if arguments.json {
         output::json(&json!({
             "name": name.as_str(),

@@ -19,6 +19,7 @@ mod verify;
 use std::process::ExitCode;
 
 use super::error::CliError;
+use super::trail::AuditTrail;
 use crate::config::Config;
 
 #[derive(Debug, clap::Subcommand)]
@@ -93,16 +94,16 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     }
 }
 
-pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliError> {
+pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List { json } => list::run(config, json).await,
         Verb::Test(arguments) => Box::pin(test::run(Some(config), &arguments)).await,
-        Verb::Install(arguments) => install::run(config, &arguments).await,
+        Verb::Install(arguments) => install::run(config, trail, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
-        Verb::DryRun(arguments) => dry_run::run(config, &arguments).await,
+        Verb::DryRun(arguments) => dry_run::run(config, trail, &arguments).await,
         Verb::History(arguments) => history::run(config, &arguments).await,
-        Verb::Rollback(arguments) => rollback::rollback(config, &arguments).await,
-        Verb::Reload(arguments) => rollback::reload(config, &arguments).await,
+        Verb::Rollback(arguments) => rollback::rollback(config, trail, &arguments).await,
+        Verb::Reload(arguments) => rollback::reload(config, trail, &arguments).await,
         on_file => run_on_file(on_file).await,
     }
 }

@@ -5,8 +5,10 @@
 use std::process::ExitCode;
 
 use crate::cli::error::CliError;
+use crate::cli::trail::AuditTrail;
 use crate::cli::{output, wiring};
 use crate::config::Config;
+use crate::domain::audit::AuditSubject;
 use crate::domain::ids::TargetName;
 use crate::store::{AdapterEvent, AdapterEventKind, AdapterRecord, Store};
 
@@ -27,9 +29,11 @@ pub(in crate::cli) struct Reload {
     target: Option<String>,
 }
 
-pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<ExitCode, CliError> {
+pub(super) async fn rollback(config: &Config, trail: &AuditTrail, arguments: &Rollback) -> Result<ExitCode, CliError> {
+    let subject = AuditSubject::default().at(Some(&arguments.target));
+    trail.about(subject.clone());
     let target = &wiring::target_config(config, &arguments.target)?.name;
-    let store = wiring::migrated_store(config).await?;
+    let store = trail.writable_store(config).await?;
     let desired = store.desired_state(target.as_str()).await?;
     let Some(active) = desired.adapter_sha256 else {
         return Err(CliError::Failed(format!("no adapter was activated at target `{target}` yet")));
@@ -49,7 +53,8 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
         reason: Some("by an operator"),
         host: "command line",
     };
-    if !store.roll_adapter_back(&active, &event).await? {
+    trail.about(subject.with_detail(&format!("sha256:{}", chosen.sha256)));
+    if !trail.audited(&store).roll_adapter_back(&active, &event).await? {
         return Err(CliError::Failed("another adapter was activated meanwhile; fix: run the command again".to_owned()));
     }
     output::line(&format!("target {target} rolls back to {} {} sha256:{}", event.name, event.version, event.sha256));
@@ -94,14 +99,16 @@ fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'
     worked.into_iter().rev().find(|record| record.sha256 != active)
 }
 
-pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
-    let store = wiring::migrated_store(config).await?;
+pub(super) async fn reload(config: &Config, trail: &AuditTrail, arguments: &Reload) -> Result<ExitCode, CliError> {
+    trail.about(AuditSubject::default().at(arguments.target.as_deref()));
+    let store = trail.writable_store(config).await?;
     let names: Vec<_> = match &arguments.target {
         Some(name) => vec![&wiring::target_config(config, name)?.name],
         None => config.enabled_targets().map(|target| &target.name).collect(),
     };
     for name in names {
-        store.request_reload(name).await?;
+        trail.about(AuditSubject::default().at(Some(name.as_str())));
+        trail.audited(&store).request_reload(name).await?;
         output::line(&format!("target {name}: its adapter's file is loaded again"));
     }
     report_followers(&store).await?;

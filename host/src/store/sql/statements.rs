@@ -426,6 +426,23 @@ statements! {
         }
         QueuedBefore<'a> = queued_before { target: &'a str, due_at: i64, change_id: ChangeId }
     }
+    "audit.sql" {
+        LockAuditHead = lock_audit_head {}
+        ReadAuditHead = read_audit_head {}
+        MoveAuditHead<'a> = move_audit_head { id: i64, hash: &'a str }
+        InsertAuditEvent = insert_audit_event { batch: Json }
+        AuditEventsAfter = audit_events_after { after: i64, since: Option<i64>, limit: u32 }
+        AuditEventsBefore<'a> = audit_events_before {
+            before: i64,
+            since: Option<i64>,
+            actor: Option<&'a str>,
+            actions: Texts<'a>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
+            limit: u32,
+        }
+        SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
+    }
     "imports.sql" {
         ReadImportProgress<'a> = import_progress { id: &'a str }
         DeleteImport<'a> = delete_import { id: &'a str }

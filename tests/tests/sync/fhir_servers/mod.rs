@@ -2,9 +2,10 @@
 //! server's name.
 //!
 //! `promises` has what must hold on all of them, `broken` the same while hosts die and the network fails, and
-//! `validity` that independent validators take what was written. A server's own way is its own: nothing here asks which
+//! `validity` that independent validators take what was written, and `audit` what is exported. A server's own way is its own: nothing here asks which
 //! one it is.
 
+mod audit;
 mod broken;
 mod clinical;
 mod promises;
