@@ -1,8 +1,8 @@
 //! The bench: what the host does against what a hand-written native program does with the same statements, in one run.
 //!
 //! `measure.rs` defines the rows, `backlog.rs`, `fhir.rs`, `imports.rs`, `journal.rs`, `judging.rs`, `latency.rs`,
-//! `start.rs` and `verifying.rs` measure some of them, `native*.rs` are the baselines, `report.rs` and `plot.rs` show the
-//! results. It must never be part of the tests: times depend on the machine; what does not, is asserted in
+//! `start.rs` and `verifying.rs` measure some of them, `native*.rs` are the baselines, `report.rs` and `plot.rs` show
+//! the results. It must never be part of the tests: times depend on the machine; what does not, is asserted in
 //! `tests/store/cost.rs`.
 
 mod backlog;
