@@ -73,26 +73,26 @@ async fn story(
     subject: &Subject,
     arguments: &Arguments,
 ) -> Result<ExitCode, CliError> {
-    let found = store.story(subject, arguments.target.as_deref(), arguments.limit).await?;
-    let story = found.ok_or_else(|| no_such_change(subject))?;
-    let events = events(&story);
-    if events.is_empty() && !store.knows(&story.key).await? {
-        return Err(unknown(&story.key));
+    let told = store.story(subject, arguments.target.as_deref(), arguments.limit).await?;
+    let told = told.ok_or_else(|| no_such_change(subject))?;
+    let events = events(&told);
+    if events.is_empty() && !store.knows(&told.key).await? {
+        return Err(unknown(&told.key));
     }
-    trail.about(AuditSubject::of(Some(&story.key)).at(arguments.target.as_deref()));
+    trail.about(AuditSubject::of(Some(&told.key)).at(arguments.target.as_deref()));
     trail.shown(store, "event", events.len()).await?;
     if arguments.json {
         let all: Vec<_> = events.iter().map(TraceEvent::as_json).collect();
         output::json(&serde_json::json!({
-            "aggregate_type": story.key.aggregate_type,
-            "aggregate_id": story.key.aggregate_id,
-            "read_at": story.now,
-            "is_cut": story.is_cut,
+            "aggregate_type": told.key.aggregate_type,
+            "aggregate_id": told.key.aggregate_id,
+            "read_at": told.now,
+            "is_cut": told.is_cut,
             "events": all,
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    show(&story, &events, arguments.limit);
+    show(&told, &events, arguments.limit);
     Ok(ExitCode::SUCCESS)
 }
 

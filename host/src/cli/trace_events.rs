@@ -8,7 +8,7 @@ use crate::domain::delivery::Status;
 use crate::domain::effects::{Effect, Effects, Template};
 use crate::domain::ids::ChangeId;
 use crate::domain::words::one_line;
-use crate::store::{RecordedAttempt, Story, TracedDelivery, TracedInFlight};
+use crate::store::{RecordedAttempt, Story, TracedDelivery, TracedDismissal, TracedInFlight};
 
 /// How much of a statement is shown; the JSON has all of it.
 const SQL_CHARS_SHOWN: usize = 100;
@@ -211,7 +211,8 @@ fn outcome(story: &Story, delivery: &TracedDelivery) -> Option<TraceEvent> {
     };
     let (at, rank) = match (status, delivery.finished_at) {
         (Status::Pending, _) | (_, None) => (story.now, 9),
-        (_, Some(at)) => (at, 5),
+        // The decision and its effect are written by two statements: each has a time of its own.
+        (_, Some(at)) => (dismissed_at(story, delivery).map_or(at, |decided| decided.max(at)), 5),
     };
     let spent = if *attempts > 1 { format!(", attempts {attempts}") } else { String::new() };
     let text = format!("change {change_id} at {target}: {state}{spent}");
@@ -225,6 +226,11 @@ fn outcome(story: &Story, delivery: &TracedDelivery) -> Option<TraceEvent> {
         "remote_version": link.and_then(|link| link.remote_version.clone()),
     });
     Some(TraceEvent::new(at, rank, "delivery", text).of(*change_id, Some(target)).with(facts))
+}
+
+fn dismissed_at(story: &Story, delivery: &TracedDelivery) -> Option<i64> {
+    let is_its = |one: &&TracedDismissal| one.target == delivery.target && one.change_id == delivery.change_id;
+    story.dismissals.iter().find(is_its).map(|one| one.dismissed_at)
 }
 
 fn in_flight(one: &TracedInFlight, now: i64) -> TraceEvent {
