@@ -82,7 +82,7 @@ impl Worker {
             if batch.trace.is_recorded() {
                 self.link_trace(&batch, &changes).await;
             }
-            let delivering = self.deliver_with_canary(&session, open, canary, &changes);
+            let delivering = Box::pin(self.deliver_with_canary(&session, open, canary, &changes));
             batch.trace.step(Step::Adapter, delivering).await
         };
         let delivered = tokio::select! {
@@ -119,7 +119,7 @@ impl Worker {
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
         batch.trace.settled(&settled);
-        batch.trace.step(Step::Settle, self.settle(&batch, &settled, &in_doubt)).await;
+        batch.trace.step(Step::Settle, Box::pin(self.settle(&batch, &settled, &in_doubt))).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
@@ -144,7 +144,7 @@ impl Worker {
         match self.store.trace_contexts(&change_ids).await {
             Ok(written) => batch.trace.link(&written),
             Err(error) => {
-                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch")
+                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch");
             }
         }
     }
