@@ -23,7 +23,7 @@ impl StoreFence {
     async fn holds(&self) -> bool {
         let Lease { target, id, .. } = &self.lease;
         let started = Instant::now();
-        let renewed = telemetry::step(Step::Fence, self.store.renew_for(&self.lease, self.in_doubt_ms)).await;
+        let renewed = telemetry::step(Step::Fence, Box::pin(self.store.renew_for(&self.lease, self.in_doubt_ms))).await;
         self.meters.took(Step::Fence, started.elapsed());
         match renewed {
             Ok(true) => true,

@@ -86,7 +86,7 @@ impl Worker {
             if batch.trace.is_recorded() {
                 self.link_trace(&batch, &changes).await;
             }
-            let delivering = self.deliver_with_canary(&session, open, canary, &changes);
+            let delivering = Box::pin(self.deliver_with_canary(&session, open, canary, &changes));
             batch.trace.step(Step::Adapter, delivering).await
         };
         let delivered = tokio::select! {
@@ -131,7 +131,8 @@ impl Worker {
         };
         let attempt = journal::attempt(recorder.as_ref(), started.elapsed(), &ended);
         batch.trace.settled(&settled);
-        batch.trace.step(Step::Settle, self.settle(&batch, &settled, &in_doubt, attempt.as_ref())).await;
+        let settling = Box::pin(self.settle(&batch, &settled, &in_doubt, attempt.as_ref()));
+        batch.trace.step(Step::Settle, settling).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
@@ -156,7 +157,7 @@ impl Worker {
         match self.store.trace_contexts(&change_ids).await {
             Ok(written) => batch.trace.link(&written),
             Err(error) => {
-                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch")
+                tracing::debug!(target_name = %batch.lease.target, %error, "cannot link the traces of a batch");
             }
         }
     }

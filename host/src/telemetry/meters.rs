@@ -369,7 +369,8 @@ mod tests {
         let mut before = names(&meters.exposition().await);
         target.settled(&[settlement(Status::Failed, Some(FailureKind::Transient)), settlement(Status::Skipped, None)]);
         let mut after = names(&meters.exposition().await);
-        (before.sort(), after.sort());
+        before.sort();
+        after.sort();
         assert_eq!(before, after);
     }
 

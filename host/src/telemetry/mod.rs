@@ -9,8 +9,8 @@
 //!
 //! The hot path only counts: nothing here is awaited by a task that delivers. Labels have few values (a target, a
 //! status, a step, a kind of failure), and never hold an id or anything else of a patient. `service_manager.rs` reports
-//! to systemd that this host is ready and alive. `otlp.rs` sends the metrics, and the spans of `trace.rs`, to a collector
-//! where the environment names one.
+//! to systemd that this host is ready and alive. `otlp.rs` sends the metrics, and the spans of `trace.rs`, to a
+//! collector where the environment names one.
 
 mod health;
 mod listener;

@@ -133,25 +133,21 @@ fn span_provider(client: Client, resource: Resource, variable: Variable<'_>) -> 
         reason: "it, or the one of traces, is not the URL of a collector over HTTP".to_owned(),
     })?;
     let builder = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
-    Ok(match variable("OTEL_TRACES_SAMPLER") {
-        // The builder has read it.
-        Some(_) => builder.build(),
-        None => {
-            let ratio = Sampler::TraceIdRatioBased(SAMPLED_RATIO);
-            builder.with_sampler(Sampler::ParentBased(Box::new(ratio))).build()
-        }
-    })
+    // The builder has read the variable.
+    if variable("OTEL_TRACES_SAMPLER").is_some() {
+        return Ok(builder.build());
+    }
+    let ratio = Sampler::TraceIdRatioBased(SAMPLED_RATIO);
+    Ok(builder.with_sampler(Sampler::ParentBased(Box::new(ratio))).build())
 }
 
 impl MetricsSender {
     fn new(client: Client, resource: &Resource, variable: Variable<'_>) -> Result<Self, OtlpError> {
-        let url = match variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
-            Some(url) => url,
-            None => {
-                let base = variable("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap_or_default();
-                format!("{}/v1/metrics", base.trim_end_matches('/'))
-            }
+        let of_all = || {
+            let base = variable("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap_or_default();
+            format!("{}/v1/metrics", base.trim_end_matches('/'))
         };
+        let url = variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT").unwrap_or_else(of_all);
         if reqwest::Url::parse(&url).is_err() {
             let reason = "it is not a URL".to_owned();
             return Err(OtlpError::Variable { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", reason });

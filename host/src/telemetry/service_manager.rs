@@ -1,4 +1,4 @@
-//! Reports to systemd (`Type=notify`, sd_notify(3)) that this host is ready, alive, reloading or stopping. Without a
+//! Reports to systemd (`Type=notify`, `sd_notify(3)`) that this host is ready, alive, reloading or stopping. Without a
 //! service manager that asks for it nothing is sent.
 //!
 //! A host whose tasks hang is no longer reported as alive, so that systemd restarts it.
@@ -19,12 +19,12 @@ pub async fn report(health: Arc<Health>) {
     /// How often the readiness is looked at when no watchdog is wanted.
     const RARELY: Duration = Duration::from_secs(3_600);
 
-    // Half of the limit, as sd_watchdog_enabled(3) advises.
+    // Half of the limit, as `sd_watchdog_enabled(3)` advises.
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-    let mut changes = health.subscribe();
+    let mut states = health.subscribe();
     let mut reported = Readiness::Starting;
     loop {
-        let readiness = *changes.borrow_and_update();
+        let readiness = *states.borrow_and_update();
         if readiness != reported {
             reported = readiness;
             match readiness {
@@ -37,7 +37,7 @@ pub async fn report(health: Arc<Health>) {
             send(&[NotifyState::Watchdog]);
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            ended = states.changed() => if ended.is_err() { return },
             () = tokio::time::sleep(watchdog.unwrap_or(RARELY)) => {}
         }
     }

@@ -59,7 +59,7 @@ impl StoreGauges {
             let conflicts = self.store.count_conflicts().await.map_err(|error| error.to_string())?;
             Ok(Arc::new(Reading { status, conflicts }))
         };
-        self.paced.get(read).await.map(drop)
+        Box::pin(self.paced.get(read)).await.map(drop)
     }
 }
 

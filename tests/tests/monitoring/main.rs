@@ -1,6 +1,7 @@
 //! What monitoring sees of a host: metrics, health and status over HTTP, read by the real Prometheus and its tools, and
 //! the files under `deploy/`.
 
+mod checked;
 mod deployed;
 mod directory;
 mod exposition;
