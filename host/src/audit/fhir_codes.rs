@@ -122,7 +122,7 @@ impl Pattern {
         if self == Self::Read { (destination, source) } else { (source, destination) }
     }
 
-    /// The type of the agent who is a person.
+    /// The type of the agent that is the user.
     pub(super) fn person(self) -> Value {
         match self {
             Self::Create | Self::Update | Self::Delete => role(PARTICIPATION, "AUT", "author (originator)"),

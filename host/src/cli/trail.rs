@@ -91,7 +91,7 @@ impl AuditTrail {
         }
     }
 
-    /// The operator's name for records of their own: that of `--as`, else the one who logged in, else the system's user.
+    /// The operator's name, for records that have one: that of `--as`, else the login, else the system's user.
     pub(super) fn who(&self) -> &str {
         &self.who
     }

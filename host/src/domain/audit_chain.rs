@@ -1,9 +1,9 @@
 //! The chain of the audit: how an event is hashed, and which events break the chain.
 //!
-//! The bytes that are hashed are `neuronova-audit-1`, a line feed, and each field in the order of `fields` below. A field
-//! that is absent is one byte 0. A field that is there is one byte 1, the length of its text in bytes (8 bytes, the
-//! highest first), and the text in UTF-8; numbers are decimal. So no two events have the same bytes. The hash is the
-//! SHA-256 of these bytes, as 64 lower-case hexadecimal digits. It never changes without another first line.
+//! The bytes that are hashed are `neuronova-audit-1`, a line feed, and each field in the order of `fields` below. A
+//! field that is absent is one byte 0. A field that is there is one byte 1, the length of its text in bytes (8 bytes,
+//! the highest first), and the text in UTF-8; numbers are decimal. So no two events have the same bytes. The hash is
+//! the SHA-256 of these bytes, as 64 lower-case hexadecimal digits. It never changes without another first line.
 
 use sha2::{Digest as _, Sha256};
 
