@@ -1536,6 +1536,87 @@ FROM (SELECT d.outbox_id
         AND (d.next_attempt_at < CAST($3 AS BIGINT) OR d.outbox_id + 0 < CAST($4 AS BIGINT))
     LIMIT 100001) n;
 
+-- lock_audit_head
+SELECT t.event_id, t.hash, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) FROM audit_head t WHERE t.only_row = 1
+FOR UPDATE;
+
+-- read_audit_head
+SELECT t.event_id, t.hash FROM audit_head t WHERE t.only_row = 1;
+
+-- move_audit_head
+UPDATE audit_head SET event_id = CAST($1 AS BIGINT), hash = $2 WHERE only_row = 1 AND event_id = CAST($3 AS BIGINT) - 1;
+
+-- insert_audit_event
+INSERT INTO audit_event
+    (id, recorded_at, command_id, os_user, os_uid, login, acting_as, machine, remote, action, target, aggregate_type,
+    aggregate_id, other_id, item_count, detail, reason, outcome, previous_hash, hash)
+SELECT j.id, j.recorded_at, j.command_id, j.os_user, j.os_uid, j.login, j.acting_as,
+    j.machine, j.remote, j.action, j.target, j.aggregate_type, j.aggregate_id, j.other_id,
+    j.item_count, j.detail, j.reason, j.outcome, j.previous_hash, j.hash
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(id BIGINT, recorded_at BIGINT, command_id TEXT, os_user TEXT, os_uid BIGINT, login TEXT, acting_as TEXT, machine TEXT, remote TEXT, action TEXT, target TEXT, aggregate_type TEXT, aggregate_id TEXT, other_id TEXT, item_count BIGINT, detail TEXT, reason TEXT, outcome TEXT, previous_hash TEXT, hash TEXT);
+
+-- audit_events_after
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id > CAST($1 AS BIGINT)
+    AND t.recorded_at >= CAST($2 AS BIGINT)
+ORDER BY t.id
+LIMIT CAST($3 AS BIGINT);
+
+-- audit_events_after, without since
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id > CAST($1 AS BIGINT)
+ORDER BY t.id
+LIMIT CAST($2 AS BIGINT);
+
+-- audit_events_before
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id < CAST($1 AS BIGINT)
+    AND t.recorded_at >= CAST($2 AS BIGINT)
+    AND (t.os_user = $3 OR t.login = $4 OR t.acting_as = $5)
+    AND t.action IN ($6, $7)
+    AND t.aggregate_type = $8 AND (t.aggregate_id = $9 OR t.other_id = $10)
+ORDER BY t.id DESC
+LIMIT CAST($11 AS BIGINT);
+
+-- audit_events_before, without since, actor, actions, aggregate_type, aggregate_id
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id < CAST($1 AS BIGINT)
+ORDER BY t.id DESC
+LIMIT CAST($2 AS BIGINT);
+
+-- sent_deliveries
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
+FROM sync_delivery d
+LEFT JOIN sync_outbox o ON o.id = d.outbox_id
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
+WHERE d.target = $1 AND d.outbox_id > CAST($2 AS BIGINT) AND d.status IN ('done', 'failed') AND d.attempts > 0
+    AND d.finished_at >= CAST($3 AS BIGINT)
+ORDER BY d.outbox_id
+LIMIT CAST($4 AS BIGINT);
+
+-- sent_deliveries, without since
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
+FROM sync_delivery d
+LEFT JOIN sync_outbox o ON o.id = d.outbox_id
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
+WHERE d.target = $1 AND d.outbox_id > CAST($2 AS BIGINT) AND d.status IN ('done', 'failed') AND d.attempts > 0
+ORDER BY d.outbox_id
+LIMIT CAST($3 AS BIGINT);
+
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
     rejected_count, incomplete_count, rejects_bytes, finished_at

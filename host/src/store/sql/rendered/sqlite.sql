@@ -1444,6 +1444,84 @@ FROM (SELECT d.outbox_id
         AND (d.next_attempt_at < ? OR d.outbox_id + 0 < ?)
     LIMIT 100001) n;
 
+-- lock_audit_head
+SELECT t.event_id, t.hash, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) FROM audit_head t WHERE t.only_row = 1;
+
+-- read_audit_head
+SELECT t.event_id, t.hash FROM audit_head t WHERE t.only_row = 1;
+
+-- move_audit_head
+UPDATE audit_head SET event_id = ?, hash = ? WHERE only_row = 1 AND event_id = ? - 1;
+
+-- insert_audit_event
+INSERT INTO audit_event
+    (id, recorded_at, command_id, os_user, os_uid, login, acting_as, machine, remote, action, target, aggregate_type,
+    aggregate_id, other_id, item_count, detail, reason, outcome, previous_hash, hash)
+SELECT j.id, j.recorded_at, j.command_id, j.os_user, j.os_uid, j.login, j.acting_as,
+    j.machine, j.remote, j.action, j.target, j.aggregate_type, j.aggregate_id, j.other_id,
+    j.item_count, j.detail, j.reason, j.outcome, j.previous_hash, j.hash
+FROM (SELECT value->>'id' AS id, value->>'recorded_at' AS recorded_at, value->>'command_id' AS command_id, value->>'os_user' AS os_user, value->>'os_uid' AS os_uid, value->>'login' AS login, value->>'acting_as' AS acting_as, value->>'machine' AS machine, value->>'remote' AS remote, value->>'action' AS action, value->>'target' AS target, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'other_id' AS other_id, value->>'item_count' AS item_count, value->>'detail' AS detail, value->>'reason' AS reason, value->>'outcome' AS outcome, value->>'previous_hash' AS previous_hash, value->>'hash' AS hash FROM json_each(?)) AS j;
+
+-- audit_events_after
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id > ?
+    AND t.recorded_at >= ?
+ORDER BY t.id
+LIMIT ?;
+
+-- audit_events_after, without since
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id > ?
+ORDER BY t.id
+LIMIT ?;
+
+-- audit_events_before
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id < ?
+    AND t.recorded_at >= ?
+    AND (t.os_user = ? OR t.login = ? OR t.acting_as = ?)
+    AND t.action IN (?, ?)
+    AND t.aggregate_type = ? AND (t.aggregate_id = ? OR t.other_id = ?)
+ORDER BY t.id DESC
+LIMIT ?;
+
+-- audit_events_before, without since, actor, actions, aggregate_type, aggregate_id
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.id < ?
+ORDER BY t.id DESC
+LIMIT ?;
+
+-- sent_deliveries
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
+FROM sync_delivery d
+LEFT JOIN sync_outbox o ON o.id = d.outbox_id
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE d.target = ? AND d.outbox_id > ? AND d.status IN ('done', 'failed') AND d.attempts > 0
+    AND d.finished_at >= ?
+ORDER BY d.outbox_id
+LIMIT ?;
+
+-- sent_deliveries, without since
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
+FROM sync_delivery d
+LEFT JOIN sync_outbox o ON o.id = d.outbox_id
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE d.target = ? AND d.outbox_id > ? AND d.status IN ('done', 'failed') AND d.attempts > 0
+ORDER BY d.outbox_id
+LIMIT ?;
+
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
     rejected_count, incomplete_count, rejects_bytes, finished_at
