@@ -1,9 +1,9 @@
 //! The promises on every FHIR server that we have: one test for each promise and each server, in a module of the
 //! server's name.
 //!
-//! `promises` has what must hold on all of them, `broken` the same while hosts die and the network fails. `validity` and
-//! `audit` show that independent validators take what was written, and what is exported. A server's own way is its own:
-//! nothing here asks which one it is.
+//! `promises` has what must hold on all of them, `broken` the same while hosts die and the network fails. `validity`
+//! and `audit` show that independent validators take what was written, and what is exported. A server's own way is its
+//! own: nothing here asks which one it is.
 
 mod audit;
 mod broken;
