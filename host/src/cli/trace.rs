@@ -58,13 +58,11 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
         wiring::target_config(config, target)?;
     }
     let store = wiring::readable_store(config).await?;
-    match arguments.subject() {
-        Some(subject) => story(&store, trail, &subject, arguments).await,
-        None => {
-            let page = (arguments.target.as_deref(), arguments.limit);
-            trace_list::run(config, trail, &store, &arguments.list, page, arguments.json).await
-        }
+    if let Some(subject) = arguments.subject() {
+        return story(&store, trail, &subject, arguments).await;
     }
+    let page = (arguments.target.as_deref(), arguments.limit);
+    trace_list::run(config, trail, &store, &arguments.list, page, arguments.json).await
 }
 
 async fn story(

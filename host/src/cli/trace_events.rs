@@ -30,8 +30,8 @@ pub(super) struct TraceEvent {
 }
 
 impl TraceEvent {
-    fn new(at: i64, rank: u8, kind: &'static str, text: String) -> Self {
-        let text = printable(&text);
+    fn new(at: i64, rank: u8, kind: &'static str, text: &str) -> Self {
+        let text = printable(text);
         Self { at, rank, kind, change_id: None, target: None, text, details: Vec::new(), facts: Map::new() }
     }
 
@@ -82,10 +82,10 @@ fn add_changes(story: &Story, events: &mut Vec<TraceEvent>) {
         let written = change.created_at.or(change.routed_at).unwrap_or(story.now);
         let text = format!("change {id} written: {operation}, event {}", change.event_id);
         let facts = json!({ "operation": operation, "event_id": change.event_id });
-        events.push(TraceEvent::new(written, 0, "written", text).of(id, None).with(facts));
+        events.push(TraceEvent::new(written, 0, "written", &text).of(id, None).with(facts));
         events.push(match change.routed_at {
-            Some(at) => TraceEvent::new(at, 1, "routed", format!("change {id} routed")).of(id, None),
-            None => TraceEvent::new(story.now, 9, "unrouted", format!("change {id} is not routed yet")).of(id, None),
+            Some(at) => TraceEvent::new(at, 1, "routed", &format!("change {id} routed")).of(id, None),
+            None => TraceEvent::new(story.now, 9, "unrouted", &format!("change {id} is not routed yet")).of(id, None),
         });
     }
 }
@@ -100,7 +100,7 @@ fn add_dependencies(story: &Story, events: &mut Vec<TraceEvent>) {
         );
         let text = format!("change {id} at {target} refers to {} {}, {state}", key.aggregate_type, key.aggregate_id);
         let facts = json!({ "refers_to": key, "confirmed_at": one.confirmed_at });
-        let event = TraceEvent::new(routed.unwrap_or(story.now), 2, "refers", text);
+        let event = TraceEvent::new(routed.unwrap_or(story.now), 2, "refers", &text);
         events.push(event.of(id, Some(target)).with(facts));
     }
 }
@@ -126,7 +126,7 @@ fn attempt_event(delivery: &TracedDelivery, recorded: &RecordedAttempt) -> Trace
         counted(*changes, "change"),
         counted(*calls, "call"),
     );
-    let mut event = TraceEvent::new(*started_at, 3, "attempt", text);
+    let mut event = TraceEvent::new(*started_at, 3, "attempt", &text);
     event.details = effect_lines(effects);
     event.details.extend(cause.iter().map(|cause| format!("failed as a whole: {}: {}", cause.kind, cause.message)));
     event.of(delivery.change_id, Some(target)).with(json!({
@@ -225,7 +225,7 @@ fn outcome(story: &Story, delivery: &TracedDelivery) -> Option<TraceEvent> {
         "remote_id": link.and_then(|link| link.remote_id.clone()),
         "remote_version": link.and_then(|link| link.remote_version.clone()),
     });
-    Some(TraceEvent::new(at, rank, "delivery", text).of(*change_id, Some(target)).with(facts))
+    Some(TraceEvent::new(at, rank, "delivery", &text).of(*change_id, Some(target)).with(facts))
 }
 
 fn dismissed_at(story: &Story, delivery: &TracedDelivery) -> Option<i64> {
@@ -240,7 +240,7 @@ fn in_flight(one: &TracedInFlight, now: i64) -> TraceEvent {
     let ends = until.map(|until| format!(", until {}", time(until))).unwrap_or_default();
     let text = format!("change {change_id} in flight to {target}: host {host}, lease {}{ends}", lease_id.get());
     let facts = json!({ "lease_id": lease_id.get(), "host": host, "lease_until": until });
-    TraceEvent::new(since, 8, "in-flight", text).of(*change_id, Some(target)).with(facts)
+    TraceEvent::new(since, 8, "in-flight", &text).of(*change_id, Some(target)).with(facts)
 }
 
 /// What operators decided, and what verifications found.
@@ -248,7 +248,7 @@ fn add_decisions(story: &Story, events: &mut Vec<TraceEvent>) {
     for one in &story.dismissals {
         let (by, reason) = (one.dismissed_by.as_deref().unwrap_or("?"), one.reason.as_deref().unwrap_or("no reason"));
         let text = format!("change {} at {} dismissed by {by}: {reason}", one.change_id, one.target);
-        let event = TraceEvent::new(one.dismissed_at, 4, "dismissed", text);
+        let event = TraceEvent::new(one.dismissed_at, 4, "dismissed", &text);
         events.push(event.of(one.change_id, Some(&one.target)).with(json!({ "by": by, "reason": one.reason })));
     }
     for one in &story.merges {
@@ -256,11 +256,11 @@ fn add_decisions(story: &Story, events: &mut Vec<TraceEvent>) {
         let text = format!("patient {patient} merged into {survivor} by {}: {}", one.merged_by, one.reason);
         let facts =
             json!({ "patient_id": patient, "survivor_id": survivor, "by": one.merged_by, "reason": one.reason });
-        events.push(TraceEvent::new(one.merged_at, 4, "merged", text).with(facts));
+        events.push(TraceEvent::new(one.merged_at, 4, "merged", &text).with(facts));
     }
     for one in &story.findings {
         let text = format!("verification of {} found it {}", one.target, one.state);
-        let mut event = TraceEvent::new(one.found_at, 7, "verified", text).with(json!({ "state": one.state }));
+        let mut event = TraceEvent::new(one.found_at, 7, "verified", &text).with(json!({ "state": one.state }));
         event.target = Some(one.target.clone());
         events.push(event);
     }
@@ -283,7 +283,7 @@ fn add_links(story: &Story, events: &mut Vec<TraceEvent>) {
             "remote_version": link.remote_version,
             "merged_into": link.merged_into,
         });
-        let event = TraceEvent::new(link.synced_at, 6, "link", text);
+        let event = TraceEvent::new(link.synced_at, 6, "link", &text);
         events.push(event.of(link.change_id, Some(&link.target)).with(facts));
     }
 }

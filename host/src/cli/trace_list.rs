@@ -99,7 +99,7 @@ pub(super) async fn run(
     }
     deliveries.retain(|delivery| next.is_none_or(|next| delivery.change_id >= next));
     deliveries.sort_by(|one, other| other.change_id.cmp(&one.change_id).then_with(|| one.target.cmp(&other.target)));
-    causes.sort_by(|one: &CauseCount, other| other.count.cmp(&one.count));
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.count));
     trail.shown(store, "delivery", deliveries.len()).await?;
     if is_json {
         let all: Vec<_> = deliveries.iter().map(as_json).collect();

@@ -136,20 +136,18 @@ impl Effects {
     }
 
     fn add(&mut self, is_same: impl Fn(&Template) -> bool, template: impl FnOnce() -> Template, rows: Option<u64>) {
-        let index = match self.list.iter().position(|effect| is_same(&effect.template)) {
-            Some(index) => index,
-            None => {
-                let template = template();
-                let bytes = self.bytes + template.bytes();
-                if self.list.len() >= TEMPLATES_MAX || bytes > TEMPLATE_BYTES_MAX {
-                    self.others += 1;
-                    return;
-                }
-                self.bytes = bytes;
-                self.list.push(Effect { template, count: 0, rows: 0, refused: 0 });
-                self.list.len() - 1
+        let known = self.list.iter().position(|effect| is_same(&effect.template));
+        let index = known.unwrap_or(self.list.len());
+        if known.is_none() {
+            let template = template();
+            let bytes = self.bytes + template.bytes();
+            if self.list.len() >= TEMPLATES_MAX || bytes > TEMPLATE_BYTES_MAX {
+                self.others += 1;
+                return;
             }
-        };
+            self.bytes = bytes;
+            self.list.push(Effect { template, count: 0, rows: 0, refused: 0 });
+        }
         let effect = &mut self.list[index];
         effect.count += 1;
         effect.rows += rows.unwrap_or_default();

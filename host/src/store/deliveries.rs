@@ -167,7 +167,7 @@ impl Store {
                 }
             }
         }
-        causes.sort_by(|one, other| other.count.cmp(&one.count));
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.count));
         Ok(causes)
     }
 }

@@ -122,7 +122,9 @@ impl Store {
             transaction.record_in_doubt(lease, results.in_doubt).await?;
             transaction.write_settled(lease, results.settlements, results.id_column).await?;
             transaction.commit().await?;
-            new.into_iter().for_each(|new| self.remember_effects(new));
+            if let Some(new) = new {
+                self.remember_effects(new);
+            }
             Ok(Settled::Written)
         })
         .await

@@ -255,7 +255,7 @@ impl StoreTransaction {
         limit: u32,
     ) -> Result<Vec<ChangeId>, StoreError> {
         let rows = self.fetch(TraceUnrouted { aggregate_type, aggregate_id, limit }).await?;
-        self.read_each(rows.rows, |reader| reader.change_id())
+        self.read_each(rows.rows, RowReader::change_id)
     }
 
     pub(super) async fn changes_of(&mut self, ids: &[ChangeId]) -> Result<Vec<TracedChange>, StoreError> {

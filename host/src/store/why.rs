@@ -43,7 +43,7 @@ impl Facts {
     fn lacks_host(&self, target: &str) -> Option<Reason> {
         let has = |host: &RunningHost| host.targets.as_ref().is_none_or(|targets| targets.contains_key(target));
         let is_lacking = !self.hosts.iter().any(has);
-        is_lacking.then(|| Reason::NoHost { runs: self.hosts.len() })
+        is_lacking.then_some(Reason::NoHost { runs: self.hosts.len() })
     }
 
     /// What keeps every delivery of the target.

@@ -1,6 +1,7 @@
 //! `host plugin dry-run`: tries one aggregate's delivery at the real target without leaving anything there.
 //!
-//! It takes no lease and never writes to the store. `dry_run_report.rs` formats and masks the result.
+//! It takes no lease, and writes no more to the store than its event of the audit. `dry_run_report.rs` formats and
+//! masks the result.
 
 use std::process::ExitCode;
 

@@ -65,7 +65,8 @@ pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) 
     let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
     let compiler = Compiler::of_this_program();
     let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, compiler, ..RuntimeOptions::default() })?;
-    let report = conformance::run(&runtime, &options, output::progress).await.map_err(|error| match error {
+    let testing = Box::pin(conformance::run(&runtime, &options, output::progress));
+    let report = testing.await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
         error @ (ConformanceError::NoMockServer
         | ConformanceError::NotDelivered { .. }

@@ -114,7 +114,7 @@ impl Writer {
                     self.out.push_str(",...");
                 }
             } else {
-                before = element.to_owned();
+                element.clone_into(&mut before);
                 is_shortened = false;
             }
         }
