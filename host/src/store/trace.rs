@@ -255,7 +255,8 @@ impl StoreTransaction {
         limit: u32,
     ) -> Result<Vec<ChangeId>, StoreError> {
         let rows = self.fetch(TraceUnrouted { aggregate_type, aggregate_id, limit }).await?;
-        self.read_each(rows.rows, RowReader::change_id)
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime only")]
+        self.read_each(rows.rows, |reader| reader.change_id())
     }
 
     pub(super) async fn changes_of(&mut self, ids: &[ChangeId]) -> Result<Vec<TracedChange>, StoreError> {

@@ -92,7 +92,8 @@ fn every_metric_that_dashboard_rules_and_docs_name_is_shown_and_none_is_left_out
         }
     }
     for (file, text) in [("dashboard", queries), ("rules", read("prometheus/neuronova.rules.yml"))] {
-        let unknown: Vec<_> = named(&text).difference(&shown).cloned().filter(|name| name.len() > 10).collect();
+        let named = named(&text);
+        let unknown: Vec<_> = named.difference(&shown).filter(|name| name.len() > 10).collect();
         assert!(unknown.is_empty(), "the {file} names what no host shows: {unknown:?}");
     }
 }

@@ -26,11 +26,14 @@ use super::{LIMIT, configuration, patient};
 /// What an application wrote with its change.
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+/// A request: its path and its body.
+type Request = (String, Vec<u8>);
+
 /// A collector that keeps what it gets.
 #[derive(Clone)]
 struct Collector {
     port: u16,
-    bodies: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    bodies: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Collector {
@@ -114,7 +117,11 @@ fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
 }
 
 fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {

@@ -1,4 +1,4 @@
-//! A host under systemd, as systemd sees it: what comes through the socket of sd_notify(3), and the lines of its log.
+//! A host under systemd, as systemd sees it: what comes through the socket of `sd_notify(3)`, and the lines of its log.
 
 use std::os::unix::net::UnixDatagram;
 

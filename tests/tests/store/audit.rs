@@ -251,7 +251,7 @@ async fn writers_at_the_same_time_keep_the_chain_whole(stand: Stand) {
         async move {
             let (store, _) = audited(&store, "patient put", AuditSubject::default());
             for round in 0..10 {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     let one = patient(number * 100 + round, "Seoul");
                     PatientService::new(store.clone()).put(&[one]).await.expect("put");
                 } else {
@@ -271,7 +271,7 @@ async fn writers_at_the_same_time_keep_the_chain_whole(stand: Stand) {
 async fn events_are_found_by_operator_command_time_and_aggregate(stand: Stand) {
     let put = |action: &str, subject: AuditSubject, user: &str| {
         let mut facts = facts(action, subject);
-        facts.operator.user = user.to_owned();
+        user.clone_into(&mut facts.operator.user);
         facts
     };
     let merged = AuditSubject::patient("P-1").with_other("P-2");

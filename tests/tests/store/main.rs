@@ -1,5 +1,8 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
+// The futures of a test and of the store that it calls are nested deeper than the default.
+#![recursion_limit = "256"]
+
 mod audit;
 mod batch_max;
 mod carried_over;

@@ -73,7 +73,7 @@ async fn an_attempt_at_a_database_is_recorded_with_its_statements_and_no_value()
     let templates = attempt["effects"]["templates"].as_array().expect("templates");
     let sql: Vec<_> = templates.iter().filter_map(|template| template["sql"].as_str()).collect();
     let insert = sql.iter().find(|sql| sql.starts_with("INSERT INTO `patient_data`"));
-    assert!(insert.is_some_and(|sql| sql.contains("?")), "{sql:#?}");
+    assert!(insert.is_some_and(|sql| sql.contains('?')), "{sql:#?}");
     assert_eq!(event(&events, "delivery")["status"], "done");
     assert_eq!(event(&events, "written")["operation"], "create");
 
