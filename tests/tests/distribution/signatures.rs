@@ -96,8 +96,8 @@ fn a_configuration_that_requires_signatures_without_keys_is_refused() {
         host.configure(&configuration.more(&format!("[plugins]\n{plugins}"))).expect("configure");
         host.run(&["plugin", "list"])
     };
-    assert_refused(&configure("require_signature = true\n"), 3, &["host.toml:4", "needs trusted_keys"]);
-    assert_refused(&configure("trusted_keys = [\"RWQ\"]\n"), 3, &["host.toml:4", "entry 1 is not a public key"]);
+    assert_refused(&configure("require_signature = true\n"), 3, &["host.toml:5", "needs trusted_keys"]);
+    assert_refused(&configure("trusted_keys = [\"RWQ\"]\n"), 3, &["host.toml:5", "entry 1 is not a public key"]);
 }
 
 #[cfg(unix)]

@@ -137,12 +137,8 @@ statements! {
         DeletePatient<'a> = delete_patient { patient_id: &'a str }
         ListUsers = list_users {}
         PutUser<'a> = put_user {
-            username: &'a str,
-            display_name: &'a str,
-            role: &'a str,
-            email: Option<&'a str>,
-            department: Option<&'a str>,
-            password_hash: &'a str,
+            username: &'a str, display_name: &'a str, role: &'a str, email: Option<&'a str>,
+            department: Option<&'a str>, password_hash: &'a str,
         }
     }
     "clinical.sql" {
@@ -160,10 +156,7 @@ statements! {
         MergesAmong = merges_among { batch: Json }
         MergesInto = merges_into { batch: Json }
         InsertMerge<'a> = insert_merge {
-            patient_id: &'a str,
-            survivor_id: &'a str,
-            reason: &'a str,
-            merged_by: &'a str,
+            patient_id: &'a str, survivor_id: &'a str, reason: &'a str, merged_by: &'a str,
         }
         DeleteMerge<'a> = delete_merge { patient_id: &'a str }
     }
@@ -175,14 +168,8 @@ statements! {
         ChangeRoutes<'a> = change_routes { name: &'a str }
         ReadRoutes = routes {}
         ReportTarget<'a> = report_target {
-            name: &'a str,
-            state: &'a str,
-            breaker: &'a str,
-            breaker_pause_ms: Option<i64>,
-            failed: bool,
-            error_kind: Option<&'a str>,
-            error_message: Option<&'a str>,
-            summary: Option<&'a str>,
+            name: &'a str, state: &'a str, breaker: &'a str, breaker_pause_ms: Option<i64>, failed: bool,
+            error_kind: Option<&'a str>, error_message: Option<&'a str>, summary: Option<&'a str>,
         }
         ReadBatchMax<'a> = read_batch_max { name: &'a str }
         SetBatchMax<'a> = set_batch_max { name: &'a str, batch_max: Option<i64> }
@@ -198,13 +185,7 @@ statements! {
     }
     "status.sql" {
         AddCounts<'a> = add_counts {
-            target: &'a str,
-            shard: i64,
-            made: i64,
-            done: i64,
-            superseded: i64,
-            dismissed: i64,
-            skipped: i64,
+            target: &'a str, shard: i64, made: i64, done: i64, superseded: i64, dismissed: i64, skipped: i64,
         }
         Uncounted<'a> = uncounted { target: &'a str }
         ReadCounts = read_counts { never: i64 }
@@ -215,59 +196,33 @@ statements! {
         OldestPending<'a> = oldest_pending { target: &'a str, never: i64 }
         RecentDeliveries<'a> = recent_deliveries { target: &'a str, window: u32, limit: u32 }
         RecentOfAggregate<'a> = recent_of_aggregate {
-            target: &'a str,
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-            limit: u32,
+            target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, limit: u32,
         }
         ReadNow = store_clock {}
     }
     "operators.sql" {
         ListFailed<'a> = list_failed {
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            kind: Option<&'a str>,
-            age_ms: Option<i64>,
-            change_id: Option<ChangeId>,
-            limit: u32,
+            target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
+            kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>, limit: u32,
         }
         CountFailed<'a> = count_failed {
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            kind: Option<&'a str>,
-            age_ms: Option<i64>,
-            change_id: Option<ChangeId>,
+            target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
+            kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
         RetryFailed<'a> = retry_failed {
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            kind: Option<&'a str>,
-            age_ms: Option<i64>,
-            change_id: Option<ChangeId>,
+            target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
+            kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
         ListSkipped<'a> = list_skipped {
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            age_ms: Option<i64>,
-            change_id: Option<ChangeId>,
-            limit: u32,
+            target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
+            age_ms: Option<i64>, change_id: Option<ChangeId>, limit: u32,
         }
         CountSkipped<'a> = count_skipped {
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            age_ms: Option<i64>,
-            change_id: Option<ChangeId>,
+            target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
+            age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
         RetrySkipped<'a> = retry_skipped {
-            target: &'a str,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            age_ms: Option<i64>,
+            target: &'a str, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, age_ms: Option<i64>,
             change_id: Option<ChangeId>,
         }
         ListDismissed<'a> = list_dismissed { target: Option<&'a str>, limit: u32 }
@@ -279,32 +234,20 @@ statements! {
         KnowsLink<'a> = knows_link { aggregate_type: &'a str, aggregate_id: &'a str }
         ListBlockedKeys<'a> = blocked_keys { fifo_types: Texts<'a>, limit: u32 }
         ListConflicts<'a> = list_conflicts {
-            kind: &'a str,
-            target: Option<&'a str>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
+            kind: &'a str, target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             limit: u32,
         }
         RetryConflict<'a> = retry_conflict {
-            target: &'a str,
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-            kind: &'a str,
+            target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str,
         }
         KeepRemote<'a> = keep_remote { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str }
         ConflictMessage<'a> = conflict_message {
-            target: &'a str,
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-            kind: &'a str,
+            target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str,
         }
         ForgetLink<'a> = forget_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
         ConfirmLink<'a> = confirm_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
         RememberState<'a> = remember_state {
-            target: &'a str,
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-            fingerprint: &'a str,
+            target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, fingerprint: &'a str,
         }
         LinkedTo<'a> = linked_to { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, remote_id: &'a str }
         Relink<'a> = relink { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, remote_id: &'a str }
@@ -338,13 +281,8 @@ statements! {
         RememberPreviousAdapter<'a> = remember_previous_adapter { target: &'a str, sha256: &'a str }
         ActivateAdapter<'a> = activate_adapter { target: &'a str, name: &'a str, version: &'a str, sha256: &'a str }
         AddAdapterEvent<'a> = add_adapter_event {
-            target: &'a str,
-            sha256: &'a str,
-            name: &'a str,
-            version: &'a str,
-            event: &'a str,
-            reason: Option<&'a str>,
-            host: &'a str,
+            target: &'a str, sha256: &'a str, name: &'a str, version: &'a str, event: &'a str,
+            reason: Option<&'a str>, host: &'a str,
         }
         AdapterEvents<'a> = adapter_events { target: Option<&'a str>, limit: u32 }
         RejectAdapter<'a> = reject_adapter { target: &'a str, sha256: Option<&'a str> }
@@ -360,24 +298,11 @@ statements! {
         NewestChange = newest_change {}
         ReadVerifications<'a> = read_verifications { target: &'a str }
         BeginVerification<'a> = begin_verification {
-            target: &'a str,
-            types: &'a str,
-            through: i64,
-            next_type: &'a str,
+            target: &'a str, types: &'a str, through: i64, next_type: &'a str,
         }
         AdvanceVerification<'a> = advance_verification {
-            target: &'a str,
-            from_type: &'a str,
-            from_id: &'a str,
-            next_type: &'a str,
-            after_id: &'a str,
-            checked: i64,
-            edited: i64,
-            gone: i64,
-            several: i64,
-            not_ours: i64,
-            unknown: i64,
-            moved: i64,
+            target: &'a str, from_type: &'a str, from_id: &'a str, next_type: &'a str, after_id: &'a str,
+            checked: i64, edited: i64, gone: i64, several: i64, not_ours: i64, unknown: i64, moved: i64,
         }
         DeleteVerification<'a> = delete_verification { target: &'a str, run: &'a str }
         FinishVerification<'a> = finish_verification { target: &'a str }
@@ -388,12 +313,10 @@ statements! {
     "journal.sql" {
         PutEffects<'a> = put_effects { sha256: &'a str, effects: &'a str }
         PutAttempt<'a> = put_attempt {
-            lease_id: LeaseId, target: &'a str, host: &'a str,
-            adapter_name: Option<&'a str>, adapter_version: Option<&'a str>, adapter_sha256: Option<&'a str>,
-            interface_version: Option<&'a str>,
-            elapsed_ms: i64, calls: i64, changes: i64, outcomes: &'a str,
-            effects_sha256: Option<&'a str>, effect_counts: Option<&'a str>,
-            cause_kind: Option<&'a str>, cause: Option<&'a str>,
+            lease_id: LeaseId, target: &'a str, host: &'a str, adapter_name: Option<&'a str>,
+            adapter_version: Option<&'a str>, adapter_sha256: Option<&'a str>, interface_version: Option<&'a str>,
+            elapsed_ms: i64, calls: i64, changes: i64, outcomes: &'a str, effects_sha256: Option<&'a str>,
+            effect_counts: Option<&'a str>, cause_kind: Option<&'a str>, cause: Option<&'a str>,
         }
         KnowsAttempt = knows_attempt { lease_id: LeaseId }
         ReadAttempts<'a> = read_attempts { ids: Ids<'a> }
@@ -406,8 +329,8 @@ statements! {
         ChangeKey = change_key { change_id: ChangeId }
         EventKey<'a> = event_key { event_id: &'a str }
         TraceDeliveries<'a> = trace_deliveries {
-            aggregate_type: &'a str, aggregate_id: &'a str,
-            target: Option<&'a str>, change_id: Option<ChangeId>, limit: u32,
+            aggregate_type: &'a str, aggregate_id: &'a str, target: Option<&'a str>, change_id: Option<ChangeId>,
+            limit: u32,
         }
         TraceInFlight<'a> = trace_in_flight { aggregate_type: &'a str, aggregate_id: &'a str }
         TraceUnrouted<'a> = trace_unrouted { aggregate_type: &'a str, aggregate_id: &'a str, limit: u32 }
@@ -433,13 +356,8 @@ statements! {
         InsertAuditEvent = insert_audit_event { batch: Json }
         AuditEventsAfter = audit_events_after { after: i64, since: Option<i64>, limit: u32 }
         AuditEventsBefore<'a> = audit_events_before {
-            before: i64,
-            since: Option<i64>,
-            actor: Option<&'a str>,
-            actions: Texts<'a>,
-            aggregate_type: Option<&'a str>,
-            aggregate_id: Option<&'a str>,
-            limit: u32,
+            before: i64, since: Option<i64>, actor: Option<&'a str>, actions: Texts<'a>,
+            aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, limit: u32,
         }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
     }
@@ -448,18 +366,8 @@ statements! {
         DeleteImport<'a> = delete_import { id: &'a str }
         BeginImport<'a> = begin_import { id: &'a str, file: &'a str }
         AdvanceImport<'a> = advance_import {
-            id: &'a str,
-            bytes_before: i64,
-            bytes_done: i64,
-            bytes_sha256: &'a str,
-            lines_done: i64,
-            created: i64,
-            updated: i64,
-            unchanged: i64,
-            repeated: i64,
-            rejected: i64,
-            incomplete: i64,
-            rejects_bytes: i64,
+            id: &'a str, bytes_before: i64, bytes_done: i64, bytes_sha256: &'a str, lines_done: i64, created: i64,
+            updated: i64, unchanged: i64, repeated: i64, rejected: i64, incomplete: i64, rejects_bytes: i64,
             finished: bool,
         }
     }
