@@ -1,7 +1,6 @@
 //! `host trace` without a subject: lists deliveries page by page, and counts for which reasons they failed.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,6 +8,7 @@ use super::error::CliError;
 use super::output;
 use super::output::{line, printable, time};
 use super::retry::kind;
+use super::since::since;
 use super::trail::AuditTrail;
 use crate::config::Config;
 use crate::domain::change::FailureKind;
@@ -25,7 +25,7 @@ const CAUSES_SHOWN: usize = 20;
 pub(super) struct ListArguments {
     /// List deliveries since this time, for example 2h or 7d
     #[arg(long, value_name = "TIME", value_parser = since, conflicts_with_all = ONE)]
-    since: Option<Since>,
+    since: Option<i64>,
     /// List deliveries with this status
     #[arg(long, value_parser = status, conflicts_with_all = ONE)]
     status: Option<Status>,
@@ -44,34 +44,6 @@ fn status(word: &str) -> Result<Status, String> {
     Status::from_word(word).ok_or_else(|| format!("expected {}", one_of(Status::WORDS)))
 }
 
-/// The option `--since`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    /// This long ago.
-    Ago(Duration),
-    /// Milliseconds since 1970-01-01 UTC.
-    At(i64),
-}
-
-/// Parses `2h`, `7d`, `2026-11-28` or `2026-11-28T09:00:00Z`.
-fn since(text: &str) -> Result<Since, String> {
-    let in_days =
-        |text: &str| text.strip_suffix('d')?.parse::<u32>().ok().map(|days| Duration::from_hours(24 * u64::from(days)));
-    let in_hours = |text: &str| Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
-    let at = |text: &str| text.parse::<jiff::Timestamp>().ok();
-    let on_day = |text: &str| {
-        let day = text.parse::<jiff::civil::Date>().ok()?;
-        day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp())
-    };
-    if let Some(ago) = in_days(text).or_else(|| in_hours(text)) {
-        return Ok(Since::Ago(ago));
-    }
-    let at = at(text).or_else(|| on_day(text));
-    at.map(|at| Since::At(at.as_millisecond())).ok_or_else(|| {
-        "expected a duration as 30m, 2h or 7d, or a time as 2026-11-28 or 2026-11-28T09:00:00Z".to_owned()
-    })
-}
-
 pub(super) async fn run(
     config: &Config,
     trail: &AuditTrail,
@@ -80,12 +52,7 @@ pub(super) async fn run(
     (target, limit): (Option<&str>, u32),
     is_json: bool,
 ) -> Result<ExitCode, CliError> {
-    let since = match arguments.since {
-        None => None,
-        Some(Since::At(at)) => Some(at),
-        Some(Since::Ago(ago)) => Some(store.now_ms().await? - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
-    };
-    let filter = DeliveryFilter { status: arguments.status, kind: arguments.kind, since };
+    let filter = DeliveryFilter { status: arguments.status, kind: arguments.kind, since: arguments.since };
     let before = arguments.before.map(ChangeId::new);
     let names = config.targets.keys().map(TargetName::as_str);
     let is_meant = |name: &&str| target.is_none_or(|target| target == *name);
@@ -157,25 +124,4 @@ fn as_json(delivery: &TracedDelivery) -> serde_json::Value {
         "error_kind": delivery.error_kind,
         "error": delivery.error_message,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_a_duration_or_a_date() {
-        for (text, expected) in [
-            ("7d", Some(Since::Ago(Duration::from_hours(168)))),
-            ("2h", Some(Since::Ago(Duration::from_hours(2)))),
-            ("30m", Some(Since::Ago(Duration::from_mins(30)))),
-            ("2023-11-14", Some(Since::At(1_699_920_000_000))),
-            ("2023-11-14T22:13:20Z", Some(Since::At(1_700_000_000_000))),
-            ("-2h", None),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(since(text).ok(), expected, "{text}");
-        }
-    }
 }
