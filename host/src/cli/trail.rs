@@ -64,7 +64,7 @@ impl AuditTrail {
     ) -> Self {
         let Some(action) = action else { return Self { begun: None, who: String::new() } };
         let operator = this_operator(acting_as);
-        let who = operator.acting_as.as_ref().or(operator.login.as_ref()).unwrap_or(&operator.user).clone();
+        let who = operator.who().to_owned();
         let facts = AuditFacts {
             command_id: format!("{:032x}", rand::random::<u128>()),
             operator,
@@ -91,7 +91,7 @@ impl AuditTrail {
         }
     }
 
-    /// The operator's name, for records that have one: that of `--as`, else the login, else the system's user.
+    /// The operator's name, for records that have one.
     pub(super) fn who(&self) -> &str {
         &self.who
     }
@@ -184,9 +184,10 @@ impl AuditTrail {
                         None => Ok(()),
                     }
                 };
-                // The command's own error counts; this one may be the same.
                 match tokio::time::timeout(LAST_EVENT_TIMEOUT, record).await {
                     Ok(Ok(())) => {}
+                    // The command failed for the same reason, and tells it.
+                    Ok(Err(same)) if same.to_string() == error.to_string() => {}
                     Ok(Err(error)) => tracing::warn!(%error, "the failed command is not in the audit"),
                     Err(_) => tracing::warn!("the failed command is not in the audit: the store took too long"),
                 }

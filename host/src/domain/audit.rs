@@ -169,6 +169,14 @@ pub struct Operator {
     pub remote: Option<String>,
 }
 
+impl Operator {
+    /// The name of who acted: that of `--as`, else the login, else the system's user.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        self.acting_as.as_deref().or(self.login.as_deref()).unwrap_or(&self.user)
+    }
+}
+
 /// What an event records, without its place in the chain. The order of the fields is that of the hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditFacts {

@@ -14,6 +14,7 @@ pub mod provision;
 pub mod proxy;
 mod python;
 mod registry;
+pub mod small_http;
 
 pub use fhir::{FhirProduct, FhirServer, Validators, Verdict};
 pub use galera::{Galera, GaleraNode};

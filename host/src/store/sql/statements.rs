@@ -359,6 +359,9 @@ statements! {
             before: i64, since: Option<i64>, actor: Option<&'a str>, actions: Texts<'a>,
             aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, limit: u32,
         }
+        AuditDecisions<'a> = audit_decisions {
+            aggregate_type: &'a str, aggregate_id: &'a str, outcome: &'a str, actions: Texts<'a>, limit: u32,
+        }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
     }
     "imports.sql" {
