@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::measure::{Options, rate};
-use super::native_fhir;
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
 use crate::environment::Backend;
+use crate::http_client::client;
 use crate::servers::process::free_port;
 use crate::servers::small_http::read_request;
 
@@ -62,7 +62,7 @@ async fn row(options: &Options, store: Backend, watching: Watching) -> Result<Ro
         let port = free_port()?;
         watched.listen(port)?;
         watched.fill(count, Work::Creates).await?;
-        let scraping = tokio::spawn(scrape(native_fhir::client()?, port));
+        let scraping = tokio::spawn(scrape(client()?, port));
         ours.push(rate(count, watched.host_drain().await?.elapsed));
         // It goes on until the host is gone.
         ensure!(scraping.await? > 0, "the metrics could not be read");

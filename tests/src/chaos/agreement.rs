@@ -15,6 +15,7 @@ use super::{
     verdict::newest_changes,
 };
 use crate::host::Host;
+use crate::http_client::client;
 
 /// Aggregates whose traces are read.
 const TRACED: usize = 8;
@@ -54,9 +55,9 @@ impl Told {
 
 /// The metrics of a host, which may have started this moment.
 async fn metrics_at(port: u16) -> Result<String> {
-    let until = Instant::now() + STARTED_WITHIN;
+    let (client, until) = (client()?, Instant::now() + STARTED_WITHIN);
     loop {
-        match reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await {
+        match client.get(format!("http://127.0.0.1:{port}/metrics")).send().await {
             Ok(answer) => return Ok(answer.error_for_status()?.text().await?),
             Err(error) if Instant::now() > until => return Err(error).context("read the metrics of a host"),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -151,9 +152,11 @@ fn of_metrics(evidence: &Evidence, process: u32, metrics: &str) -> Vec<String> {
     found
 }
 
+/// The value of a whole number; gauges have it as `7.0`.
 fn value(metrics: &str, name: &str) -> Option<u64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix("neuronova_")?.strip_prefix(name))?;
-    line.trim().parse().ok()
+    let number = line.trim();
+    number.strip_suffix(".0").unwrap_or(number).parse().ok()
 }
 
 /// The trace of an aggregate ends at each target as its newest delivery did, with the id that the target gave.

@@ -56,7 +56,7 @@ fn told() -> Told {
         metrics += &format!("neuronova_leases_lost_total{{target=\"{target}\"}} 0\n");
         for word in STATUSES {
             let count = &counts[word];
-            metrics += &format!("neuronova_queue_deliveries{{target=\"{target}\",status=\"{word}\"}} {count}\n");
+            metrics += &format!("neuronova_queue_deliveries{{target=\"{target}\",status=\"{word}\"}} {count}.0\n");
         }
     }
     let event = |target: &str| json!({ "event": "delivery", "target": target, "change_id": 2, "status": "done", "remote_id": "7" });
@@ -115,7 +115,7 @@ fn metrics_that_count_wrongly_are_named() {
     };
     assert_named(|_, told| replaced(told, "kind=\"none\"} 1", "kind=\"none\"} 2"), "counted Some(2)");
     assert_named(|_, told| replaced(told, "kind=\"none\"} 1", "kind=\"none\"} 0"), "counted Some(0)");
-    assert_named(|_, told| replaced(told, "status=\"failed\"} 0", "status=\"failed\"} 3"), "show Some(3) failed");
+    assert_named(|_, told| replaced(told, "status=\"failed\"} 0.0", "status=\"failed\"} 3.0"), "show Some(3) failed");
     // What was not confirmed is not counted.
     let (evidence, mut told) = (evidence(), told());
     replaced(&mut told, "kind=\"none\"} 1", "kind=\"none\"} 0");

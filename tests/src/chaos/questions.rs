@@ -91,9 +91,11 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// One line for people.
+    /// One line for people, and one for each wrong answer.
     pub(crate) fn summary(&self) -> String {
-        format!("why: {} of {} answers named the cause", self.asked - self.wrong.len(), self.asked)
+        let right = self.asked - self.wrong.len();
+        let lines = self.wrong.iter().map(|wrong| format!("\n  {wrong}")).collect::<String>();
+        format!("why: {right} of {} answers named the cause{lines}", self.asked)
     }
 
     /// The wrong answers, if they are too many.
@@ -261,7 +263,7 @@ mod tests {
         let answers = |wrong| Answers { asked: 20, wrong: vec!["wrong".to_owned(); wrong] };
         assert_eq!(answers(1).violations(), Vec::<String>::new());
         assert_eq!(answers(2).violations().len(), 2);
-        assert_eq!(answers(1).summary(), "why: 19 of 20 answers named the cause");
+        assert_eq!(answers(1).summary(), "why: 19 of 20 answers named the cause\n  wrong");
     }
 
     #[test]

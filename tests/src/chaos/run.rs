@@ -70,6 +70,15 @@ impl Options {
     }
 }
 
+/// Ends the keeping of the hosts when it is dropped, also by a panic: the run would wait for its threads for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Everything at rest.
 struct Rested {
     took: Duration,
@@ -160,6 +169,7 @@ fn break_and_rest(
     tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
+            let ends = Ends(&is_done);
             let breaker = scope.spawn(|| saboteur::run(world, fleet, faults, options.seed, &runtime));
             runtime.block_on(async {
                 let rate = options.rate / f64::from(u32::try_from(WRITERS).unwrap_or(1));
@@ -178,7 +188,7 @@ fn break_and_rest(
             fleet.thaw();
             faults.remark("everything is well again");
             let rested = healed.and_then(|()| runtime.block_on(rest_and_read(options, world, fleet, asker)));
-            is_done.store(true, Ordering::Relaxed);
+            drop(ends);
             keeper.join().expect("the keeper does not panic")?;
             let rested = rested?;
             fleet.stop_all()?;
@@ -195,10 +205,11 @@ fn ask(options: &Options, world: &World, (fleet, asker): (&Fleet, &Host), faults
     tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
+            let ends = Ends(&is_done);
             let answers = runtime.block_on(questions.ask(options.rounds_of_questions(), options.seed));
             fleet.start_all();
             let healed = world.heal();
-            is_done.store(true, Ordering::Relaxed);
+            drop(ends);
             keeper.join().expect("the keeper does not panic")?;
             healed?;
             fleet.stop_all()?;
