@@ -59,6 +59,7 @@ mod users;
 mod users_table;
 mod verification;
 mod waiting;
+mod waits_once;
 mod why;
 mod why_sentence;
 

@@ -56,6 +56,8 @@ statements! {
     "dependencies.sql" {
         InsertDependencies = insert_dependencies { batch: Json }
         HoldDependents = hold_dependents { batch: Json }
+        WaitingTwice<'a> = waiting_twice { target: &'a str, ids: Ids<'a> }
+        SupersedeWaiting<'a> = supersede_waiting { target: &'a str, batch: Json }
         ReadRouted<'a> = read_routed { ids: Ids<'a> }
         ConfirmedDependents<'a> = confirmed_dependents { target: &'a str, batch: Json }
         LinksOfKeys<'a> = links_of_keys { target: &'a str, batch: Json }
