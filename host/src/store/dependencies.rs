@@ -310,11 +310,7 @@ impl Store {
 
 impl StoreTransaction {
     /// Records what the queued deliveries of these changes depend on, and makes those wait that lack something.
-    pub(super) async fn hold_dependents(
-        &mut self,
-        changes: &[Unrouted],
-        routes: &[Route],
-    ) -> Result<Held, StoreError> {
+    pub(super) async fn hold_dependents(&mut self, changes: &[Unrouted], routes: &[Route]) -> Result<Held, StoreError> {
         let rows = dependencies(changes, routes);
         let mut held = Held::default();
         if rows.is_empty() {

@@ -306,6 +306,8 @@ statements! {
             target: &'a str, from_type: &'a str, from_id: &'a str, next_type: &'a str, after_id: &'a str,
             checked: i64, edited: i64, gone: i64, several: i64, not_ours: i64, unknown: i64, moved: i64,
         }
+        RecordsInStore<'a> = records_in_store { target: &'a str, batch: Json }
+        CountNotInStore<'a> = count_not_in_store { target: &'a str, types: Texts<'a> }
         DeleteVerification<'a> = delete_verification { target: &'a str, run: &'a str }
         FinishVerification<'a> = finish_verification { target: &'a str }
         PutFindings<'a> = put_findings { target: &'a str, batch: Json }
