@@ -115,7 +115,7 @@ pub(super) fn within(what: &str, found: usize, limit: u32) -> Result<(), CallErr
 ///
 /// # Errors
 /// [`CallError::InvalidResponse`] when an id or the place of the next page is invalid.
-pub fn own_page(page: OwnPage, query: &OwnQuery<'_>) -> Result<OwnPage, CallError> {
+pub(super) fn own_page(page: OwnPage, query: &OwnQuery<'_>) -> Result<OwnPage, CallError> {
     for (index, record) in page.records.iter().enumerate() {
         for (field, text) in [("aggregate-id", &record.aggregate_id), ("remote-id", &record.remote_id)] {
             if let Some(fault) = text_fault(text, false) {

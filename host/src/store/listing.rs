@@ -104,11 +104,12 @@ impl Store {
             return Ok(Vec::new());
         }
         let operation = format!("look for what target `{target}` has of ours");
-        let row = |record| {
-            let OwnRecord { aggregate_id, remote_id } = record;
-            RecordRow { aggregate_type, aggregate_id, remote_id }
-        };
-        let batch = Json::of(&records.iter().map(row).collect::<Vec<_>>());
+        let rows = records.iter().map(|OwnRecord { aggregate_id, remote_id }| RecordRow {
+            aggregate_type,
+            aggregate_id,
+            remote_id,
+        });
+        let batch = Json::of(&rows.collect::<Vec<_>>());
         let rows = self.fetch_alone(&operation, RecordsInStore { target, batch }).await?.rows;
         let mut known = HashSet::new();
         for row in rows {
