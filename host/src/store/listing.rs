@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::sql::{Json, ListFindings, RecordsInStore};
+use super::sql::{Json, LinksToVerify, ListFindings, RecordsInStore};
 use super::verification::{Verification, VerificationCounts};
 use super::verification_parts::{CANNOT_LIST, ListProgress, MARK, NOT_IN_STORE, NOT_IN_STORE_MAX, part};
 use super::{RowReader, Store, StoreError};
@@ -121,26 +121,40 @@ impl Store {
     }
 
     /// Writes what one page of a list has that the store does not know, and advances the verification past it; to the
-    /// next part at the end of the list, and where the list is too long. Returns `false` and writes nothing when another
-    /// host has advanced it meanwhile.
+    /// next part at the end of the list, and where the list is too long. `listed` is how many records the page had before
+    /// they were compared: a list without any of those that the store knows is none. Returns `false` and writes nothing
+    /// when another host has advanced the verification meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
-    pub async fn put_listed_page(&self, verification: &mut Verification, page: OwnPage) -> Result<bool, StoreError> {
+    pub async fn put_listed_page(
+        &self,
+        verification: &mut Verification,
+        listed: u64,
+        page: OwnPage,
+    ) -> Result<bool, StoreError> {
         let aggregate_type = verification.listing().unwrap_or_default().to_owned();
-        let ListProgress { pages, found, .. } = verification.progress;
-        let left = usize::try_from(NOT_IN_STORE_MAX.saturating_sub(found)).unwrap_or(usize::MAX);
-        let findings =
-            page.records.iter().take(left).map(|record| (finding_key(&aggregate_type, record), NOT_IN_STORE));
-        let mut findings: Vec<_> = findings.collect();
-        let found = found + u64::try_from(findings.len()).unwrap_or(u64::MAX);
-        let is_endless = pages + 1 >= PAGES_MAX && page.next.is_some();
-        if is_endless {
+        let before = &verification.progress;
+        let is_resumed = before.is_resumed || (before.pages == 0 && verification.place().is_some());
+        let (pages, seen) = (before.pages + 1, before.seen + listed);
+        let left = usize::try_from(NOT_IN_STORE_MAX.saturating_sub(before.found)).unwrap_or(usize::MAX);
+        let kept = page.records.iter().take(left);
+        let mut findings: Vec<_> = kept.map(|record| (finding_key(&aggregate_type, record), NOT_IN_STORE)).collect();
+        let found = before.found + u64::try_from(findings.len()).unwrap_or(u64::MAX);
+        let is_endless = pages >= PAGES_MAX && page.next.is_some();
+        let is_empty = seen == 0 && !is_resumed && page.next.is_none();
+        if is_endless || (is_empty && self.has_links(&verification.target, &aggregate_type).await?) {
             findings.push((not_listed(verification), CANNOT_LIST));
         }
         let goes_on = !is_endless && found < NOT_IN_STORE_MAX;
-        let progress = ListProgress { place: page.next.filter(|_| goes_on), pages: pages + 1, found };
+        let progress = ListProgress { place: page.next.filter(|_| goes_on), pages, found, seen, is_resumed };
         self.move_on(verification, findings, progress).await
+    }
+
+    async fn has_links(&self, target: &str, aggregate_type: &str) -> Result<bool, StoreError> {
+        let operation = format!("read what target `{target}` has");
+        let statement = LinksToVerify { target, aggregate_type, after: "", limit: 1 };
+        Ok(!self.fetch_alone(&operation, statement).await?.rows.is_empty())
     }
 
     /// Records that the target or its adapter cannot list the current type, and advances to the next part.

@@ -34,6 +34,10 @@ pub(super) struct ListProgress {
     pub(super) place: Option<String>,
     pub(super) pages: u32,
     pub(super) found: u64,
+    /// Records that the list had, known ones too.
+    pub(super) seen: u64,
+    /// Another process listed what is before.
+    pub(super) is_resumed: bool,
 }
 
 /// The parts of a verification, in order.

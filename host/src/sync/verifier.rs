@@ -116,7 +116,7 @@ impl Verifier<'_> {
                 let records = count(page.records.len());
                 let unknown = self.store.not_in_store(target, aggregate_type, &page.records).await?;
                 let page = OwnPage { records: unknown, ..page };
-                (records, self.store.put_listed_page(verification, page).await?)
+                (records, self.store.put_listed_page(verification, records, page).await?)
             }
             Err(failure) if ends_the_list(failure.kind) => {
                 let reason = failure.message;

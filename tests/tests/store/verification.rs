@@ -16,6 +16,7 @@ on_every_store!(
     what_a_target_has_and_the_store_does_not_know_is_listed_once_and_forgotten_with_the_next,
     what_is_on_its_way_is_known,
     an_endless_list_is_kept_within_bounds,
+    a_list_without_what_the_store_knows_is_none,
 );
 
 /// Patients that the target has confirmed.
@@ -137,9 +138,10 @@ async fn listing(stand: &Stand) -> (Verification, bool) {
 
 /// One page of the list, compared with the store.
 async fn list(stand: &Stand, verification: &mut Verification, records: &[OwnRecord], next: Option<&str>) -> bool {
+    let listed = u64::try_from(records.len()).expect("a count");
     let records = stand.store.not_in_store(TARGET, "patient", records).await.expect("compare");
     let page = OwnPage { records, next: next.map(str::to_owned) };
-    stand.store.put_listed_page(verification, page).await.expect("write")
+    stand.store.put_listed_page(verification, listed, page).await.expect("write")
 }
 
 async fn what_a_target_has_and_the_store_does_not_know_is_listed_once_and_forgotten_with_the_next(stand: Stand) {
@@ -208,4 +210,24 @@ async fn an_endless_list_is_kept_within_bounds(stand: Stand) {
     let last = stand.store.verifications(TARGET).await.expect("read").last.expect("the last one");
     let found = last.not_in_store.expect("it was listed");
     assert_eq!((found.records, found.is_least), (NOT_IN_STORE_MAX, true));
+}
+
+async fn a_list_without_what_the_store_knows_is_none(stand: Stand) {
+    // Some servers answer a search that they do not understand with nothing.
+    for (known, not_listed) in [(0, 0), (1, 1)] {
+        delivered_if(&stand, known).await;
+        stand.pass(5_000);
+        let (mut verification, _) = listing(&stand).await;
+        assert!(list(&stand, &mut verification, &[], None).await);
+        stand.store.finish_verification(&verification).await.expect("finish");
+        let last = stand.store.verifications(TARGET).await.expect("read").last.expect("the last one");
+        let found = last.not_in_store.expect("it was listed");
+        assert_eq!((found.records, found.not_listed.len()), (0, not_listed));
+    }
+}
+
+async fn delivered_if(stand: &Stand, count: u32) {
+    if count > 0 {
+        delivered(stand, count).await;
+    }
 }
