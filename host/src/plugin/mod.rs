@@ -33,6 +33,7 @@ mod imports;
 mod interface_0_1;
 mod lent;
 mod limits;
+mod listing;
 mod load;
 mod meters;
 mod options;

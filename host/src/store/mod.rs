@@ -29,6 +29,7 @@ mod journal;
 mod lacking;
 mod learned;
 mod lease;
+mod listing;
 mod merges;
 mod migrate;
 mod newest;
@@ -58,7 +59,9 @@ mod trace;
 mod users;
 mod users_table;
 mod verification;
+mod verification_parts;
 mod waiting;
+mod waits_once;
 mod why;
 mod why_sentence;
 
@@ -93,6 +96,7 @@ pub use imports::ImportProgress;
 pub use journal::{Rate, RecordedAttempt};
 pub use learned::Learned;
 pub use lease::Lease;
+pub use listing::UnlinkedRecord;
 pub use merges::{NewMerge, survivor_reference};
 pub use migrate::{MigrationError, Migrations};
 pub use next_state::{NextState, StateSource};
@@ -114,6 +118,7 @@ pub use trace::{
 };
 pub use users::StoredUser;
 pub use verification::{FoundRecord, LinkedRecord, Verification, VerificationCounts, Verifications};
+pub use verification_parts::{NOT_IN_STORE_MAX, NotInStore};
 pub use waiting::{Lacking, LackingReason, WaitingDelivery};
 pub use why_sentence::{Explanation, Reason, ReasonClass};
 

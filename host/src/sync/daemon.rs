@@ -207,6 +207,8 @@ impl Daemon {
     fn start_common(&self, host: HostRecord, shared: &Shared, running: &[Running], tasks: &mut Tasks) {
         let router = Router {
             store: self.store.clone(),
+            targets: self.targets.iter().map(|target| target.spec.name.clone()).collect(),
+            fifo_types: self.options.fifo_types.clone(),
             poll: Duration::from_millis(self.options.poll_ms),
             demand: shared.demand.clone(),
             trouble: shared.trouble.clone(),

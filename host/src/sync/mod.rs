@@ -65,4 +65,4 @@ pub use options::{Retention, SyncOptions};
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use tasks::TaskDeath;
-pub use verifier::{Repaired, Verifier, VerifyError, observed_types, repair};
+pub use verifier::{Repaired, Verifier, VerifyError, listed_types, observed_types, repair};

@@ -1,7 +1,7 @@
 //! The router of this host: makes one delivery of every outbox row for each target that takes it. Rows may come from
 //! this project or from another application. Claimers that request a batch get new changes directly under a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,10 @@ const TASK: &str = "route";
 
 pub(super) struct Router {
     pub(super) store: Store,
+    /// This host's targets.
+    pub(super) targets: BTreeSet<TargetName>,
+    /// Types of which every change is delivered, in order.
+    pub(super) fifo_types: Vec<String>,
     pub(super) poll: Duration,
     pub(super) demand: Arc<Demand>,
     pub(super) trouble: StoreTrouble,
@@ -96,7 +100,7 @@ impl Router {
     async fn route(&self, progress: &mut Progress, requests: &[DirectRequest]) -> Result<Routed, StoreError> {
         let routes = match progress.routes.take() {
             Some(routes) => routes,
-            None => self.store.routes().await?,
+            None => self.store.routes().await?.in_order(self.targets.clone(), self.fifo_types.clone()),
         };
         if routes.list.is_empty() {
             return Ok(Routed::default());

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
-use super::verifier::{Verifier, VerifyError, observed_types};
+use super::verifier::{Verifier, VerifyError, listed_types, observed_types};
 use crate::domain::verification::VerifySchedule;
 use crate::store::{Store, StoreError, Verification, Verifications};
 use crate::target::{CheckedAdapter, Target};
@@ -71,7 +71,8 @@ impl ScheduledVerification {
         if is_others || types.is_empty() || !self.is_due(&known).await? {
             return Ok(());
         }
-        let (mut verification, _) = self.store.begin_verification(self.target.spec.name.as_str(), &types).await?;
+        let (name, listed) = (self.target.spec.name.as_str(), listed_types(&active.adapter, &types));
+        let (mut verification, _) = self.store.begin_verification(name, &types, &listed).await?;
         self.verify(&mut verification).await
     }
 

@@ -10,6 +10,7 @@ mod checked;
 mod deliver;
 mod dry_run;
 mod exact_user;
+mod list_own;
 mod observe;
 mod privileges;
 mod session;

@@ -56,6 +56,8 @@ statements! {
     "dependencies.sql" {
         InsertDependencies = insert_dependencies { batch: Json }
         HoldDependents = hold_dependents { batch: Json }
+        WaitingTwice<'a> = waiting_twice { target: &'a str, ids: Ids<'a> }
+        SupersedeWaiting<'a> = supersede_waiting { target: &'a str, batch: Json }
         ReadRouted<'a> = read_routed { ids: Ids<'a> }
         ConfirmedDependents<'a> = confirmed_dependents { target: &'a str, batch: Json }
         LinksOfKeys<'a> = links_of_keys { target: &'a str, batch: Json }
@@ -304,6 +306,8 @@ statements! {
             target: &'a str, from_type: &'a str, from_id: &'a str, next_type: &'a str, after_id: &'a str,
             checked: i64, edited: i64, gone: i64, several: i64, not_ours: i64, unknown: i64, moved: i64,
         }
+        RecordsInStore<'a> = records_in_store { target: &'a str, batch: Json }
+        CountNotInStore<'a> = count_not_in_store { target: &'a str, types: Texts<'a> }
         DeleteVerification<'a> = delete_verification { target: &'a str, run: &'a str }
         FinishVerification<'a> = finish_verification { target: &'a str }
         PutFindings<'a> = put_findings { target: &'a str, batch: Json }

@@ -16,7 +16,7 @@ use host::store::{
 };
 
 use super::plan::{Dice, Operation, TARGETS};
-use crate::support::{Stand, dispatch, route, target_name};
+use crate::support::{FIFO_TYPE, Stand, dispatch, route, target_name};
 
 fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
     ClaimRequest {
@@ -24,7 +24,7 @@ fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimReq
         owner: owner.to_owned(),
         batch_max,
         lease_ms,
-        fifo_types: vec!["message".to_owned()],
+        fifo_types: vec![FIFO_TYPE.to_owned()],
     }
 }
 

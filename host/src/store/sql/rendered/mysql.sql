@@ -114,6 +114,27 @@ STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0
 SET t.next_attempt_at = 9223372036854775805;
 
+-- waiting_twice
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+     WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id)
+FROM sync_delivery d FORCE INDEX (PRIMARY)
+WHERE d.target = ? AND d.outbox_id IN (?, ?)
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805
+    AND (SELECT MIN(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)) < (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+                         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id);
+
+-- supersede_waiting
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', before_id BIGINT PATH '$.before_id')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (sync_delivery_aggregate)
+   ON t.target = ? AND t.aggregate_type = j.aggregate_type
+                AND t.aggregate_id = j.aggregate_id AND t.outbox_id < j.before_id AND t.status = 'pending' AND t.next_attempt_at = 9223372036854775805
+SET t.status = 'superseded',
+    t.next_attempt_at = NULL,
+    t.finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
 -- read_routed
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
@@ -1240,6 +1261,23 @@ SET next_type = ?,
     unknown = unknown + ?,
     moved = moved + ?
 WHERE target = ? AND run = 'current' AND next_type = ? AND after_id = ?;
+
+-- records_in_store
+SELECT j.aggregate_id, j.remote_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', remote_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.remote_id')) AS j
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id
+    OR (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (PRIMARY)
+        WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+             WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
+
+-- count_not_in_store
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = ? AND f.aggregate_type IN (?, ?)
+GROUP BY f.aggregate_type, f.state;
 
 -- delete_verification
 DELETE FROM sync_verification WHERE target = ? AND run = ?;

@@ -141,6 +141,40 @@ WHERE t.ctid = j.place AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_d
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- waiting_twice
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+        AND s.target = d.target THEN s.outbox_id END
+     FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+        WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+            <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+        ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s)
+FROM sync_delivery d
+WHERE d.target = $1 AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805
+    AND (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                > (d.aggregate_id, d.aggregate_type, d.target, COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0))
+            ORDER BY s.aggregate_id, s.aggregate_type, s.target, s.outbox_id LIMIT 1) s) < (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+                    AND s.target = d.target THEN s.outbox_id END
+                 FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+                    WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                        <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+                    ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s);
+
+-- supersede_waiting
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, before_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target || '' = $2 AND t.aggregate_type = j.aggregate_type
+                    AND t.aggregate_id = j.aggregate_id AND t.outbox_id + 0 < j.before_id AND t.status = 'pending' AND t.next_attempt_at = 9223372036854775805 FOR UPDATE SKIP LOCKED OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place;
+
 -- read_routed
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
@@ -1316,6 +1350,28 @@ SET next_type = $1,
     unknown = unknown + CAST($8 AS BIGINT),
     moved = moved + CAST($9 AS BIGINT)
 WHERE target = $10 AND run = 'current' AND next_type = $11 AND after_id = $12;
+
+-- records_in_store
+SELECT j.aggregate_id, j.remote_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, remote_id TEXT)
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = $2 AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id OFFSET 0) l ON TRUE
+WHERE l.remote_id = j.remote_id
+    OR (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = $3 AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = $4 AND d.outbox_id = (SELECT CASE WHEN s.aggregate_id = j.aggregate_id AND s.aggregate_type = j.aggregate_type
+                AND s.target = $5 THEN s.outbox_id END
+             FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+                WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                    <= (j.aggregate_id, j.aggregate_type, $6, 9223372036854775807)
+                ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s) AND d.status = 'pending') > 0;
+
+-- count_not_in_store
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = $1 AND f.aggregate_type IN ($2, $3)
+GROUP BY f.aggregate_type, f.state;
 
 -- delete_verification
 DELETE FROM sync_verification WHERE target = $1 AND run = $2;

@@ -112,6 +112,27 @@ WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'pending'
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- waiting_twice
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, (SELECT MAX(s.outbox_id) FROM sync_delivery s
+     WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = ? AND d.outbox_id IN (SELECT value FROM json_each(?))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805
+    AND (SELECT MIN(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)) < (SELECT MAX(s.outbox_id) FROM sync_delivery s
+                         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id);
+
+-- supersede_waiting
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'before_id' AS before_id FROM json_each(?)) AS j
+WHERE t.target = ? AND t.aggregate_type = j.aggregate_type
+                AND t.aggregate_id = j.aggregate_id AND t.outbox_id < j.before_id AND t.status = 'pending' AND t.next_attempt_at = 9223372036854775805;
+
 -- read_routed
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
@@ -1230,6 +1251,23 @@ SET next_type = ?,
     unknown = unknown + ?,
     moved = moved + ?
 WHERE target = ? AND run = 'current' AND next_type = ? AND after_id = ?;
+
+-- records_in_store
+SELECT j.aggregate_id, j.remote_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'remote_id' AS remote_id FROM json_each(?)) AS j
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id
+    OR (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s
+             WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
+
+-- count_not_in_store
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = ? AND f.aggregate_type IN (?, ?)
+GROUP BY f.aggregate_type, f.state;
 
 -- delete_verification
 DELETE FROM sync_verification WHERE target = ? AND run = ?;
