@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
+use super::retry_in_steps::{self, Pace};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
@@ -39,6 +40,8 @@ pub(super) struct Arguments {
     /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
@@ -67,7 +70,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if arguments.skipped {
         return retry_skipped(config, &store, &filter, arguments.dry_run).await;
     }
-    let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
+    let (count, code) = match arguments.dry_run {
+        true => (arguments.pace.limited(store.count_failed(&filter).await?), ExitCode::SUCCESS),
+        false if arguments.pace.is_in_steps() => retry_in_steps::run(&store, &filter, arguments.pace).await?,
+        false => (store.retry(&filter).await?, ExitCode::SUCCESS),
+    };
     if count == 0 {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
@@ -83,7 +90,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
              `host failed dismiss`"
         ));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 async fn retry_skipped(

@@ -1,9 +1,12 @@
-//! Retries failed deliveries on an operator's request.
+//! Retries failed deliveries on an operator's request: all that a filter selects, or some of them at a time.
 
-use super::sql::{CountFailed, ListFailed, RetryFailed};
-use super::{Store, StoreError};
+use serde::Serialize;
+
+use super::sql::{CountFailed, Json, ListFailed, ListRetriable, ProgressOfThese, RetryFailed, RetryThese};
+use super::{RowReader, Store, StoreError};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
+use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Selects failed deliveries; a field that is `None` selects all.
@@ -16,6 +19,24 @@ pub struct RetryFilter {
     pub older_than_ms: Option<u64>,
     /// The id of an outbox row.
     pub change_id: Option<ChangeId>,
+}
+
+/// One delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeliveryKey {
+    pub target: String,
+    pub outbox_id: ChangeId,
+}
+
+/// How far some retried deliveries came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryProgress {
+    /// Not attempted since.
+    pub open: u64,
+    /// Delivered, superseded, skipped or dismissed.
+    pub ended: u64,
+    /// Failed again, or waiting for another attempt after one that failed.
+    pub failed_again: u64,
 }
 
 impl RetryFilter {
@@ -80,5 +101,76 @@ impl Store {
             Ok(retried)
         })
         .await
+    }
+
+    /// Up to `limit` of the failed deliveries that the filter selects and that may be retried, after `after`, the
+    /// oldest changes first.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn retriable(
+        &self,
+        filter: &RetryFilter,
+        after: Option<&DeliveryKey>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryKey>, StoreError> {
+        let operation = "list failed deliveries to retry";
+        let (target, kind, age_ms, change_id) = (filter.target(), filter.kind(), filter.age_ms(), filter.change_id);
+        let (aggregate_type, aggregate_id) = filter.aggregate();
+        let (after_id, after_target) = after.map_or((i64::MIN, ""), |key| (key.outbox_id.get(), key.target.as_str()));
+        let statement = ListRetriable {
+            target,
+            aggregate_type,
+            aggregate_id,
+            kind,
+            age_ms,
+            change_id,
+            after_id,
+            after_target,
+            limit,
+        };
+        let rows = self.fetch_alone(operation, statement).await?.rows;
+        let key = |row| {
+            let mut reader = RowReader::new(operation, row);
+            Ok(DeliveryKey { target: reader.text()?, outbox_id: reader.change_id()? })
+        };
+        rows.into_iter().map(key).collect()
+    }
+
+    /// Makes these failed deliveries pending again, and resets their attempts. Returns how many were still failed.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn retry_these(&self, keys: &[DeliveryKey]) -> Result<u64, StoreError> {
+        rerun("retry", || async {
+            let mut transaction = self.begin("retry some failed deliveries").await?;
+            let retried = transaction.run(RetryThese { batch: Json::of(keys) }).await?.rows_affected;
+            transaction.commit().await?;
+            Ok(retried)
+        })
+        .await
+    }
+
+    /// How far these deliveries came since they were retried.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn progress_of(&self, keys: &[DeliveryKey]) -> Result<RetryProgress, StoreError> {
+        let operation = "read how far retried deliveries came";
+        let rows = self.fetch_alone(operation, ProgressOfThese { batch: Json::of(keys) }).await?.rows;
+        let mut progress = RetryProgress::default();
+        for row in rows {
+            let mut reader = RowReader::new(operation, row);
+            let status =
+                Status::from_word(&reader.text()?).ok_or_else(|| super::corrupt(operation, "an unknown status"))?;
+            let (was_attempted, count) = (reader.integer()? != 0, reader.integer()?);
+            let group = match (status, was_attempted) {
+                (Status::Failed, _) | (Status::Pending, true) => &mut progress.failed_again,
+                (Status::Pending, false) | (Status::Processing, _) => &mut progress.open,
+                (Status::Done | Status::Superseded | Status::Skipped | Status::Dismissed, _) => &mut progress.ended,
+            };
+            *group += u64::try_from(count).unwrap_or_default();
+        }
+        Ok(progress)
     }
 }

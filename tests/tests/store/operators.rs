@@ -3,7 +3,7 @@
 
 use host::domain::delivery::Status;
 use host::domain::ids::AggregateKey;
-use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter};
+use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter, RetryProgress};
 use tests::environment::Backend;
 
 use crate::on_every_store;
@@ -16,6 +16,7 @@ on_every_store!(
     a_dismissed_head_unblocks_its_key,
     an_aggregate_is_known_from_any_table,
     failures_of_any_aggregate_are_listed_retried_and_dismissed,
+    failures_are_retried_some_at_a_time_behind_the_last_one,
     changes_behind_a_failed_head_are_not_due,
     a_clock_that_jumps_ahead_purges_nothing,
     a_clock_that_stays_ahead_for_a_day_is_trusted,
@@ -167,6 +168,27 @@ async fn failures_of_any_aggregate_are_listed_retried_and_dismissed(stand: Stand
     let recent = stand.store.status_with(10, Some(&key)).await.expect("status").recent;
     assert_eq!(recent.len(), 3);
     assert!(stand.store.status_with(10, Some(&patient)).await.expect("status").recent.is_empty());
+}
+
+async fn failures_are_retried_some_at_a_time_behind_the_last_one(stand: Stand) {
+    fail(&stand, &[1, 2, 3]).await;
+    let all = RetryFilter::default();
+    let first = stand.store.retriable(&all, None, 2).await.expect("list");
+    assert_eq!(first.len(), 2);
+    assert_eq!(stand.store.retry_these(&first).await.expect("retry"), 2);
+    assert_eq!(stand.store.retry_these(&first).await.expect("retry"), 0, "only what is failed");
+    let open = RetryProgress { open: 2, ..RetryProgress::default() };
+    assert_eq!(stand.store.progress_of(&first).await.expect("progress"), open);
+
+    stand.pass(10);
+    let batch = stand.claim_batch().await;
+    let rows: Vec<_> = batch.deliveries.iter().map(|delivery| failed(delivery, Status::Failed, 0)).collect();
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    let again = RetryProgress { failed_again: 2, ..RetryProgress::default() };
+    assert_eq!(stand.store.progress_of(&first).await.expect("progress"), again);
+    let behind = stand.store.retriable(&all, first.last(), 10).await.expect("list");
+    assert_eq!(behind.len(), 1, "those that failed again come before it");
+    assert!(behind[0].outbox_id > first[1].outbox_id);
 }
 
 async fn changes_behind_a_failed_head_are_not_due(stand: Stand) {

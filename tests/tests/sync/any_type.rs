@@ -214,3 +214,40 @@ async fn check_and_run_report_unsupported_types_of_an_adapter_alike() {
     let dry_run = host.run(&["plugin", "dry-run", "--patient", "D-1"]);
     assert!(dry_run.stdout.contains(reported), "{}{}", dry_run.stdout, dry_run.stderr);
 }
+
+#[tokio::test]
+async fn a_ramp_stops_while_the_cause_lasts_and_retries_everything_once_it_is_gone() {
+    let (host, mut labs) = laboratory("").await;
+    for number in 1..=6 {
+        write(&host, &format!("L-{number}"), "create", r#"{"code": "718-7"}"#).await;
+    }
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    let limit = std::time::Duration::from_secs(60);
+    let runs = || host.status()["hosts"].as_array().is_some_and(|hosts| !hosts.is_empty());
+    running.wait_until("the host runs", limit, runs).expect("wait");
+    let failed = |status: &serde_json::Value| status["totals"]["failed"].clone();
+
+    let stopped = host.run(&["retry", "--failed", "--ramp"]);
+    assert_eq!(stopped.status, Some(1), "{}", stopped.stderr);
+    let expected = "   step of 1: 0 ended, 1 failed again\n\
+                    stopped: most of this step failed again; fix: see `host failed list`\n\
+                    1 failed deliveries are pending again\n";
+    assert_eq!(stopped.stdout, expected);
+    assert_eq!(failed(&host.status()), 6);
+
+    let mut store = open(&host, ".host/host.db").await;
+    store.execute(&format!("UPDATE sync_outbox SET payload = '{}'", good("13"))).await.expect("repair");
+    store.close().await.expect("close");
+    let counted = host.run(&["retry", "--failed", "--limit", "4", "--dry-run"]).expect_success();
+    assert_eq!(counted.stdout, "4 failed deliveries would be retried\n");
+    let first = host.run(&["retry", "--failed", "--limit", "1"]).expect_success();
+    assert_eq!(first.stdout, "1 failed deliveries are pending again\n");
+    running.wait_until("the first is delivered", limit, || failed(&host.status()) == 5).expect("wait");
+
+    let ramped = host.run(&["retry", "--failed", "--ramp"]).expect_success();
+    let expected = "   step of 1: 1 ended\n   step of 2: 2 ended\n   step of 2: 2 ended\n\
+                    5 failed deliveries are pending again\n";
+    assert_eq!(ramped.stdout, expected);
+    assert_eq!(results(&mut labs).await.len(), 6);
+}
