@@ -25,6 +25,7 @@ mod permissions;
 mod plugin;
 mod resync;
 mod retry;
+mod retry_in_steps;
 mod run;
 mod seed;
 mod signals;

@@ -102,7 +102,7 @@ pub use patients::StoredPatient;
 pub use request::{ClaimRequest, DirectRequest, RequestId};
 pub use resend::{Resend, ResendCounts, ResendScope};
 pub use retention::{PurgeCursor, Purged};
-pub use retry::RetryFilter;
+pub use retry::{DeliveryKey, RetryFilter, RetryProgress};
 pub use routing::{Route, Routed, Routes};
 pub use scan::ScanCursor;
 pub use settle::{BatchResults, Settled};

@@ -213,6 +213,12 @@ statements! {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
+        ListRetriable<'a> = list_retriable {
+            target: &'a str, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, kind: Option<&'a str>,
+            age_ms: Option<i64>, change_id: Option<ChangeId>, from_id: i64, limit: u32,
+        }
+        RetryThese = retry_these { batch: Json }
+        ProgressOfThese = progress_of_these { batch: Json }
         ListSkipped<'a> = list_skipped {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             age_ms: Option<i64>, change_id: Option<ChangeId>, limit: u32,
