@@ -264,7 +264,7 @@ async fn a_ramp_stops_while_the_cause_lasts_and_retries_everything_once_it_is_go
     assert_eq!(results(&mut labs).await.len(), 6);
     let audit = host.run(&["audit", "list", "--action", "retry", "--json"]).expect_success().json();
     let events = audit["events"].as_array().expect("events");
-    let shown: Vec<_> = events.iter().map(|event| format!("{} {}", event["count"], event["detail"])).collect();
+    let shown: Vec<_> = events.iter().map(|event| format!("{} {}", event["item_count"], event["detail"])).collect();
     let ramp = |count: u32| format!("{count} \"ramp\"");
     let expected = [ramp(2), ramp(2), ramp(1), "1 \"limit 1\"".to_owned()];
     assert_eq!(shown[..4], expected, "one event for each step, newest first: {audit}");

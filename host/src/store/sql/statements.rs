@@ -176,7 +176,7 @@ statements! {
         ReadLearned<'a> = read_learned { target: &'a str, basis: &'a str }
         PutLearned<'a> = put_learned { target: &'a str, basis: &'a str, learned: Vec<u8> }
         RequestProbe<'a> = request_probe { name: &'a str }
-        SetPaused<'a> = set_paused { name: &'a str, paused: bool }
+        SetPaused<'a> = set_paused { name: &'a str, paused: bool, until: Option<i64> }
         PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }
         RunningHosts = running_hosts {}
         ForgetHosts = forget_hosts {}
