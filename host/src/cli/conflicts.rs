@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::conflict::{Keep, Resolution};
 use crate::domain::ids::AggregateKey;
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{Conflict, ConflictKey, Resolved};
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ struct Resolve {
 }
 
 fn keep(word: &str) -> Result<Keep, String> {
-    Keep::from_word(word).ok_or_else(|| format!("expected {}", one_of(Keep::WORDS)))
+    Keep::from_word(word).ok_or_else(|| expected(word, Keep::WORDS))
 }
 
 impl Arguments {

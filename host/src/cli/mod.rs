@@ -24,6 +24,7 @@ mod patient;
 mod permissions;
 mod plugin;
 mod resync;
+mod resync_list;
 mod retry;
 mod retry_in_steps;
 mod run;

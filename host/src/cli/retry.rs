@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::change::FailureKind;
 use crate::domain::ids::ChangeId;
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{RetryFilter, Store};
 
 /// The maximum number of refused deliveries that are counted.
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
-    FailureKind::from_word(word).ok_or_else(|| format!("expected {}", one_of(FailureKind::WORDS)))
+    FailureKind::from_word(word).ok_or_else(|| expected(word, FailureKind::WORDS))
 }
 
 pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {

@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     let aggregate = arguments.aggregate.key();
     trail.about(AuditSubject::of(aggregate.as_ref()));
     let store = wiring::readable_store(config).await?;
-    require_known(&store, aggregate.as_ref()).await?;
+    require_known(config, &store, aggregate.as_ref()).await?;
     let mut was_shown = false;
     loop {
         let status = read_status(config, &store, arguments.recent, aggregate.as_ref()).await;

@@ -42,6 +42,7 @@ mod readable;
 mod refuse;
 mod request;
 mod resend;
+mod resend_decision;
 mod resolve;
 mod resync;
 mod retention;

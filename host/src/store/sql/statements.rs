@@ -121,6 +121,7 @@ statements! {
     "resend.sql" {
         ScanChanges = scan_changes { before: i64, limit: u32 }
         OwnPatients = own_patients { batch: Json }
+        KnownPatients = known_patients { batch: Json }
         ResendCandidates<'a> = resend_candidates { target: &'a str, ids: Ids<'a> }
         EnqueueAgain<'a> = enqueue_again { target: &'a str, ids: Ids<'a> }
         ResendDeliveries<'a> = resend { target: &'a str, status: &'a str, ids: Ids<'a> }
@@ -129,6 +130,8 @@ statements! {
     }
     "people.sql" {
         ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
+        ChangedPatients<'a> = changed_patients { after: &'a str, since: i64, limit: u32 }
+        TouchPatient<'a> = touch_patient { patient_id: &'a str }
         PatientsById = patients_by_id { batch: Json }
         LockPatientsById = lock_patients_by_id { batch: Json }
         HoldPatients = hold_patients { batch: Json }
@@ -143,7 +146,7 @@ statements! {
     }
     "clinical.sql" {
         RecordsById = records_by_id { batch: Json }
-        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, limit: u32 }
+        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, since: Option<i64>, limit: u32 }
         OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
         LockRecordsOfPatients = lock_records_of_patients { batch: Json }

@@ -118,7 +118,7 @@ impl World {
                 format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
-                format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
+                format!("{:?}", store.resync_page(&target_name(target), *after, None, *limit).await.expect("resync"))
             }
             Operation::Resend { target } => {
                 let types = ["patient", "message", "invoice"].map(str::to_owned).to_vec();
