@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::aggregate::{AggregateArguments, explain_none};
+use super::aggregate::{AggregateArguments, explain_none, hint};
 use super::error::CliError;
 use super::output::{age, line};
+use super::status_summary::aggregate_types;
 use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
@@ -151,8 +152,9 @@ async fn resolve(config: &Config, trail: &AuditTrail, arguments: &Resolve) -> Re
         Resolved::Decided => {}
         Resolved::NoConflict => {
             return Err(CliError::Failed(format!(
-                "{aggregate_type} {aggregate_id} has no conflict at target `{}`; see `host conflicts`",
-                arguments.target
+                "{aggregate_type} {aggregate_id} has no conflict at target `{}`{}; see `host conflicts`",
+                arguments.target,
+                hint(aggregate_type, &aggregate_types(config))
             )));
         }
         Resolved::TakenBy(other) => {
