@@ -107,7 +107,7 @@ async fn only_what_was_changed_since_a_time_is_queued(backend: Backend) {
 
 async fn a_pause_has_an_end_and_its_event_names_it(backend: Backend) {
     let Some((host, mut store)) = hospital(backend).await else { return };
-    let pause = |more: &[&str]| host.run(&[&["target", "pause", "openemr"], more].concat());
+    let pause = |more: &[&str]| host.run(&[&["target", "pause", "openemr"][..], more].concat());
     let shown = || host.status()["targets"]["openemr"].clone();
     let paused = pause(&["--for", "8h"]).expect_success().stdout;
     let end = paused.strip_prefix("target openemr is paused ").expect("paused").trim().to_owned();

@@ -219,10 +219,11 @@ async fn what_waits_or_was_finished_after_a_retry_is_not_open(stand: Stand) {
     let keys = stand.store.retriable(&RetryFilter::default(), None, 10).await.expect("list");
     assert_eq!(stand.store.retry_these(&keys).await.expect("retry"), 2);
     let batch = stand.claim_batch().await;
-    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "7")], None).await.expect("settle");
+    let rows = [confirmed(&batch.deliveries[0], "7"), failed(&batch.deliveries[1], Status::Pending, 0)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
     // As a delivery that lacks what it refers to.
     let waits = format!(
-        "UPDATE sync_delivery SET status = 'pending', next_attempt_at = {} WHERE outbox_id = {}",
+        "UPDATE sync_delivery SET attempts = 0, next_attempt_at = {} WHERE outbox_id = {}",
         i64::MAX - 2,
         batch.deliveries[1].change.change_id
     );
