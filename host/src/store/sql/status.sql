@@ -49,11 +49,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d {force_index(sync_deliver
     OR {in_flight_at(:target)} > 0 THEN 1 ELSE 0 END;
 
 -- name: target_status
-SELECT t.name, t.enabled, CASE WHEN {is_paused(t)} THEN 1 ELSE 0 END,
-    CASE WHEN {is_paused(t)} THEN t.paused_until END,
-    t.state, t.breaker, t.breaker_until - {now}, t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
-    t.error_kind, t.error_message, {now} - t.error_at
-FROM sync_target t;
+SELECT name, enabled, CASE WHEN {is_paused(sync_target)} THEN 1 ELSE 0 END,
+    CASE WHEN {is_paused(sync_target)} THEN paused_until END,
+    state, breaker, breaker_until - {now}, adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, {now} - error_at
+FROM sync_target;
 
 -- name: oldest_pending
 -- For how long the oldest pending change of a target has been waiting: the one with the smallest id, among
