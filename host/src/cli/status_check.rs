@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use jiff::SignedDuration;
 
 use super::error::CliError;
-use super::output::{age, line, printable};
+use super::output::{age, line, printable, time};
 use super::status_summary::{AttentionSummary, clock_trouble, differences, read_status};
 use super::wiring;
 use crate::config::Config;
@@ -189,7 +189,8 @@ impl Judged {
     fn of_target(&mut self, name: &str, target: &TargetStatus, arguments: &CheckArguments) {
         let CheckArguments { pending_age, down, failed, .. } = *arguments;
         if target.paused {
-            self.note(Level::Warning, format!("{name} is paused"));
+            let until = target.paused_until.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+            self.note(Level::Warning, format!("{name} is paused{until}"));
         } else if target.state == "unknown" {
             self.note(Level::Warning, format!("no host has checked {name} yet"));
         } else if target.state == "down" {

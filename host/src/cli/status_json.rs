@@ -76,6 +76,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         .map(|sha256| json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256}));
     let facts = json!({
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
+        "paused_until": target.paused_until,
         "enabled": target.enabled,
         "hosts": hosts,
         "waiting_for_references": target.waiting,
@@ -84,6 +85,8 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "adapter": adapter,
         "summary": target.summary,
         "oldest_pending_ms": target.oldest_pending_ms,
+        "estimate_ms": target.estimate_ms,
+        "last_delivery_ms": target.last_delivery_ms,
         "error_kind": target.error_kind,
         "error": target.error_message,
     });

@@ -11,7 +11,7 @@ use tests::database::Database;
 use tests::environment::{Backend, adapter, fixture};
 use tests::host::{Configuration, Host, Output, quoted};
 
-use super::write;
+use super::{on_every_store, write};
 
 /// Marks every value of a patient but the id.
 const MARK: &str = "Zqx";
@@ -89,17 +89,6 @@ impl Stand {
         };
         rows.into_iter().map(row).collect()
     }
-}
-
-macro_rules! on_every_store {
-    ($($behaviour:ident),+ $(,)?) => {
-        mod on_sqlite { $( #[tokio::test(flavor = "multi_thread")]
-            async fn $behaviour() { super::$behaviour(tests::environment::Backend::Sqlite).await; } )+ }
-        mod on_mariadb { $( #[tokio::test(flavor = "multi_thread")]
-            async fn $behaviour() { super::$behaviour(tests::environment::Backend::MariaDb).await; } )+ }
-        mod on_postgres { $( #[tokio::test(flavor = "multi_thread")]
-            async fn $behaviour() { super::$behaviour(tests::environment::Backend::Postgres).await; } )+ }
-    };
 }
 
 on_every_store!(

@@ -6,6 +6,7 @@
 mod audit;
 mod batch_max;
 mod carried_over;
+mod changed_since;
 mod claiming;
 mod clinical;
 mod conflicts;

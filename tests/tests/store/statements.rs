@@ -44,6 +44,7 @@ const MEANT: &[(&str, &str)] = &[
     // The few targets.
     ("resend_candidates", "t"),
     ("knows_link", "t"),
+    ("known_patients", "t"),
     ("read_counts", "c"),
     ("trace_in_flight", "t"),
     ("trace_links", "t"),

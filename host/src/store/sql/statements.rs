@@ -123,6 +123,7 @@ statements! {
     "resend.sql" {
         ScanChanges = scan_changes { before: i64, limit: u32 }
         OwnPatients = own_patients { batch: Json }
+        KnownPatients = known_patients { batch: Json }
         ResendCandidates<'a> = resend_candidates { target: &'a str, ids: Ids<'a> }
         EnqueueAgain<'a> = enqueue_again { target: &'a str, ids: Ids<'a> }
         ResendDeliveries<'a> = resend { target: &'a str, status: &'a str, ids: Ids<'a> }
@@ -131,6 +132,8 @@ statements! {
     }
     "people.sql" {
         ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
+        ChangedPatients<'a> = changed_patients { after: &'a str, since: i64, limit: u32 }
+        TouchPatient<'a> = touch_patient { patient_id: &'a str }
         PatientsById = patients_by_id { batch: Json }
         LockPatientsById = lock_patients_by_id { batch: Json }
         HoldPatients = hold_patients { batch: Json }
@@ -145,7 +148,7 @@ statements! {
     }
     "clinical.sql" {
         RecordsById = records_by_id { batch: Json }
-        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, limit: u32 }
+        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, since: Option<i64>, limit: u32 }
         OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
         LockRecordsOfPatients = lock_records_of_patients { batch: Json }
@@ -178,7 +181,7 @@ statements! {
         ReadLearned<'a> = read_learned { target: &'a str, basis: &'a str }
         PutLearned<'a> = put_learned { target: &'a str, basis: &'a str, learned: Vec<u8> }
         RequestProbe<'a> = request_probe { name: &'a str }
-        SetPaused<'a> = set_paused { name: &'a str, paused: bool }
+        SetPaused<'a> = set_paused { name: &'a str, paused: bool, until: Option<i64> }
         PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }
         RunningHosts = running_hosts {}
         ForgetHosts = forget_hosts {}
@@ -215,6 +218,12 @@ statements! {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
+        ListRetriable<'a> = list_retriable {
+            target: &'a str, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, kind: Option<&'a str>,
+            age_ms: Option<i64>, change_id: Option<ChangeId>, from_id: i64, limit: u32,
+        }
+        RetryThese = retry_these { batch: Json }
+        ProgressOfThese = progress_of_these { batch: Json }
         ListSkipped<'a> = list_skipped {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             age_ms: Option<i64>, change_id: Option<ChangeId>, limit: u32,

@@ -109,12 +109,16 @@ impl World {
                 let count = store.count_failed(&filter).await.expect("count");
                 format!("{count} {}", store.retry(&filter).await.expect("retry"))
             }
-            Operation::Pause(target, paused) => {
-                let known = store.set_paused(target, *paused).await.expect("pause");
+            Operation::Pause { target, paused, for_ms } => {
+                let known = match for_ms {
+                    Some(for_ms) if *paused => store.pause_until(target, self.stand.now() + for_ms).await,
+                    _ => store.set_paused(target, *paused).await,
+                };
+                let known = known.expect("pause");
                 format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
-                format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
+                format!("{:?}", store.resync_page(&target_name(target), *after, None, *limit).await.expect("resync"))
             }
             Operation::Resend { target } => {
                 let types = ["patient", "message", "invoice"].map(str::to_owned).to_vec();

@@ -456,7 +456,7 @@ SELECT o.id FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER S
 UPDATE sync_outbox SET routed_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE event_id IN (SELECT j.event_id FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j);
 
 -- scan_changes
-SELECT o.id, o.aggregate_type, o.aggregate_id
+SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
 FROM sync_outbox o
 WHERE o.id < ?
 ORDER BY o.id DESC
@@ -466,6 +466,14 @@ LIMIT ?;
 SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j);
+
+-- known_patients
+SELECT j.patient_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j
+WHERE (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_aggregate)
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- resend_candidates
 SELECT o.id, o.operation,
@@ -525,6 +533,18 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > ? ORDER BY t.patient_id LIMIT ?;
+
+-- changed_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > ?
+    AND (t.updated_at >= ? OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= ?) > 0)
+ORDER BY t.patient_id
+LIMIT ?;
+
+-- touch_patient
+UPDATE patient_cache SET updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE patient_id = ?;
 
 -- patients_by_id
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
@@ -610,6 +630,14 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS
 ORDER BY t.aggregate_id, t.aggregate_type;
 
 -- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
+    AND t.updated_at >= ?
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
+-- list_records, without since
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
@@ -733,7 +761,7 @@ UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
 -- set_paused
 UPDATE sync_target
-SET paused = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+SET paused = ?, paused_until = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE name = ?;
 
 -- put_host
@@ -806,9 +834,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d FORCE INDEX (sync_deliver
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), adapter_name, adapter_version, adapter_sha256,
-    summary, error_kind, error_message, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - error_at
-FROM sync_target;
+SELECT t.name, t.enabled, CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) THEN 1 ELSE 0 END,
+    CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) THEN t.paused_until END,
+    t.state, t.breaker, t.breaker_until - CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
+    t.error_kind, t.error_message, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - t.error_at
+FROM sync_target t;
 
 -- oldest_pending
 SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
@@ -894,6 +924,41 @@ SET t.status = 'pending',
     t.attempts = 0,
     t.next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
     t.finished_at = NULL;
+
+-- list_retriable
+SELECT t.outbox_id
+FROM sync_delivery t FORCE INDEX (sync_delivery_due)
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- list_retriable, without aggregate_type, aggregate_id, kind, age_ms, change_id
+SELECT t.outbox_id
+FROM sync_delivery t FORCE INDEX (sync_delivery_due)
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- retry_these
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'failed'
+SET t.status = 'pending',
+    t.attempts = 0,
+    t.next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    t.finished_at = NULL;
+
+-- progress_of_these
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END, COUNT(*)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id')) AS j
+JOIN sync_delivery t FORCE INDEX (PRIMARY) ON t.target = j.target AND t.outbox_id = j.outbox_id
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END;
 
 -- list_skipped
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
@@ -1165,8 +1230,8 @@ FROM sync_link
 WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = ?;
 
@@ -1332,9 +1397,9 @@ WHERE a.lease_id IN (?, ?)
 ORDER BY a.lease_id;
 
 -- recent_attempts
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - a.started_at - a.elapsed_ms
 FROM sync_attempt a FORCE INDEX (sync_attempt_target)
-WHERE a.target = ?
+WHERE a.target = ? AND a.cause_kind IS NULL
 ORDER BY a.lease_id DESC
 LIMIT ?;
 

@@ -528,7 +528,7 @@ SELECT o.id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT) JOIN 
 UPDATE sync_outbox SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE event_id = ANY (ARRAY(SELECT j.event_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT)));
 
 -- scan_changes
-SELECT o.id, o.aggregate_type, o.aggregate_id
+SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
 FROM sync_outbox o
 WHERE o.id < CAST($1 AS BIGINT)
 ORDER BY o.id DESC
@@ -538,6 +538,14 @@ LIMIT CAST($2 AS BIGINT);
 SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)));
+
+-- known_patients
+SELECT j.patient_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)
+WHERE (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- resend_candidates
 SELECT o.id, o.operation,
@@ -599,6 +607,18 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > $1 ORDER BY t.patient_id LIMIT CAST($2 AS BIGINT);
+
+-- changed_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > $1
+    AND (t.updated_at >= CAST($2 AS BIGINT) OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= CAST($3 AS BIGINT)) > 0)
+ORDER BY t.patient_id
+LIMIT CAST($4 AS BIGINT);
+
+-- touch_patient
+UPDATE patient_cache SET updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE patient_id = $1;
 
 -- patients_by_id
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
@@ -692,6 +712,14 @@ WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(
 ORDER BY t.aggregate_id, t.aggregate_type;
 
 -- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= $1 AND (t.aggregate_id > $2 OR t.aggregate_type > $3)
+    AND t.updated_at >= CAST($4 AS BIGINT)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT CAST($5 AS BIGINT);
+
+-- list_records, without since
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= $1 AND (t.aggregate_id > $2 OR t.aggregate_type > $3)
@@ -816,8 +844,8 @@ UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
 
 -- set_paused
 UPDATE sync_target
-SET paused = CAST($1 AS BIGINT), probe_requests = probe_requests + 1 - CAST($2 AS BIGINT), updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-WHERE name = $3;
+SET paused = CAST($1 AS BIGINT), paused_until = CAST($2 AS BIGINT), probe_requests = probe_requests + 1 - CAST($3 AS BIGINT), updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE name = $4;
 
 -- put_host
 INSERT INTO sync_host (id, version, started_at, seen_at, targets)
@@ -889,9 +917,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), adapter_name, adapter_version, adapter_sha256,
-    summary, error_kind, error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - error_at
-FROM sync_target;
+SELECT t.name, t.enabled, CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END,
+    CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN t.paused_until END,
+    t.state, t.breaker, t.breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
+    t.error_kind, t.error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - t.error_at
+FROM sync_target t;
 
 -- oldest_pending
 SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
@@ -979,6 +1009,41 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
+
+-- list_retriable
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = $1 AND (t.next_attempt_at, t.outbox_id) >= (9223372036854775807, CAST($2 AS BIGINT)) AND t.status = 'failed' AND t.attempts > 0
+        AND t.aggregate_type = $3 AND t.aggregate_id = $4
+        AND t.error_kind = $5
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($6 AS BIGINT)
+        AND t.outbox_id = CAST($7 AS BIGINT)
+ORDER BY t.next_attempt_at, t.outbox_id
+LIMIT CAST($8 AS BIGINT);
+
+-- list_retriable, without aggregate_type, aggregate_id, kind, age_ms, change_id
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = $1 AND (t.next_attempt_at, t.outbox_id) >= (9223372036854775807, CAST($2 AS BIGINT)) AND t.status = 'failed' AND t.attempts > 0
+ORDER BY t.next_attempt_at, t.outbox_id
+LIMIT CAST($3 AS BIGINT);
+
+-- retry_these
+UPDATE sync_delivery AS t
+SET status = 'pending', attempts = 0, next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), finished_at = NULL
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.status = 'failed';
+
+-- progress_of_these
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END, COUNT(*)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+CROSS JOIN LATERAL (SELECT t.status, t.attempts, t.next_attempt_at FROM sync_delivery t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) t
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END;
 
 -- list_skipped
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
@@ -1254,8 +1319,8 @@ FROM sync_link
 WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = $1;
 
@@ -1427,10 +1492,10 @@ WHERE a.lease_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_eleme
 ORDER BY a.lease_id;
 
 -- recent_attempts
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
-FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - a.started_at - a.elapsed_ms
+FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.outcomes
     FROM sync_attempt b
-    WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807)
+    WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807) AND b.cause_kind IS NULL
     ORDER BY b.target DESC, b.lease_id DESC
     LIMIT CAST($2 AS BIGINT)) a
 WHERE a.target = $3;

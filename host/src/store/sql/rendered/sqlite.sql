@@ -448,7 +448,7 @@ SELECT o.id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j 
 UPDATE sync_outbox SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE event_id IN (SELECT j.event_id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j);
 
 -- scan_changes
-SELECT o.id, o.aggregate_type, o.aggregate_id
+SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
 FROM sync_outbox o
 WHERE o.id < ?
 ORDER BY o.id DESC
@@ -458,6 +458,14 @@ LIMIT ?;
 SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j);
+
+-- known_patients
+SELECT j.patient_id
+FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j
+WHERE (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- resend_candidates
 SELECT o.id, o.operation,
@@ -517,6 +525,18 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > ? ORDER BY t.patient_id LIMIT ?;
+
+-- changed_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > ?
+    AND (t.updated_at >= ? OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= ?) > 0)
+ORDER BY t.patient_id
+LIMIT ?;
+
+-- touch_patient
+UPDATE patient_cache SET updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE patient_id = ?;
 
 -- patients_by_id
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
@@ -601,6 +621,14 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_i
 ORDER BY t.aggregate_id, t.aggregate_type;
 
 -- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
+    AND t.updated_at >= ?
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
+-- list_records, without since
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
@@ -722,7 +750,7 @@ UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
 -- set_paused
 UPDATE sync_target
-SET paused = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+SET paused = ?, paused_until = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE name = ?;
 
 -- put_host
@@ -795,9 +823,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), adapter_name, adapter_version, adapter_sha256,
-    summary, error_kind, error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - error_at
-FROM sync_target;
+SELECT t.name, t.enabled, CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END,
+    CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN t.paused_until END,
+    t.state, t.breaker, t.breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
+    t.error_kind, t.error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - t.error_at
+FROM sync_target t;
 
 -- oldest_pending
 SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
@@ -883,6 +913,38 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
+
+-- list_retriable
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- list_retriable, without aggregate_type, aggregate_id, kind, age_ms, change_id
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- retry_these
+UPDATE sync_delivery AS t
+SET status = 'pending', attempts = 0, next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), finished_at = NULL
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'failed';
+
+-- progress_of_these
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END, COUNT(*)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+JOIN sync_delivery t ON t.target = j.target AND t.outbox_id = j.outbox_id
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END;
 
 -- list_skipped
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
@@ -1155,8 +1217,8 @@ FROM sync_link
 WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = ?;
 
@@ -1323,9 +1385,9 @@ WHERE a.lease_id IN (SELECT value FROM json_each(?))
 ORDER BY a.lease_id;
 
 -- recent_attempts
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - a.started_at - a.elapsed_ms
 FROM sync_attempt a
-WHERE a.target = ?
+WHERE a.target = ? AND a.cause_kind IS NULL
 ORDER BY a.lease_id DESC
 LIMIT ?;
 
