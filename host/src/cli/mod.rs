@@ -23,6 +23,7 @@ mod output;
 mod patient;
 mod permissions;
 mod plugin;
+mod reload;
 mod resync;
 mod retry;
 mod run;
