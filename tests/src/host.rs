@@ -39,12 +39,6 @@ impl Configuration {
         Self { text: format!("{UNSEEN}[store]\nurl = {}\n", quoted(store_url)) }
     }
 
-    /// A configuration of exactly this text.
-    #[must_use]
-    pub fn of_text(text: &str) -> Self {
-        Self { text: text.to_owned() }
-    }
-
     /// Lets the host show metrics, health and status at this port of loopback.
     #[must_use]
     pub fn listening(self, port: u16) -> Self {

@@ -68,7 +68,11 @@ impl Reloader {
         telemetry::reloading();
         // Files are read, possibly from a slow network folder.
         let result = tokio::task::block_in_place(|| self.reload());
-        telemetry::reloaded(if result.is_ok() { "delivering" } else { "delivering; the reload was refused, see the log" });
+        telemetry::reloaded(if result.is_ok() {
+            "delivering"
+        } else {
+            "delivering; the reload was refused, see the log"
+        });
         report(&result);
     }
 

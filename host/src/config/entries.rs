@@ -85,7 +85,9 @@ impl Entries<'_> {
 
     fn database_url(&mut self, key: &str, url: &DatabaseUrl) {
         match url {
-            DatabaseUrl::Sqlite(path) => self.hidden(key, "sqlite, a file; its path is left out", path.to_string_lossy()),
+            DatabaseUrl::Sqlite(path) => {
+                self.hidden(key, "sqlite, a file; its path is left out", path.to_string_lossy())
+            }
             DatabaseUrl::Server(server) => {
                 let (kind, host, port) = (server.kind(), server.host(), server.port());
                 let shown = format!("{kind} at {host}:{port}; user, password, database and parameters are left out");
@@ -149,7 +151,8 @@ fn of_plugins(entries: &mut Entries<'_>, plugins: &PluginsConfig) {
 }
 
 fn of_sync(entries: &mut Entries<'_>, sync: &SyncConfig) {
-    let SyncConfig { poll_interval_ms, lease_ms, drain_timeout_ms, recheck_interval_ms, journal, retry, breaker } = sync;
+    let SyncConfig { poll_interval_ms, lease_ms, drain_timeout_ms, recheck_interval_ms, journal, retry, breaker } =
+        sync;
     entries.shown("poll_interval_ms", poll_interval_ms);
     entries.shown("lease_ms", lease_ms);
     entries.shown("drain_timeout_ms", drain_timeout_ms);
@@ -244,7 +247,8 @@ fn of_database(entries: &mut Entries<'_>, DatabaseConfig { url, connections_max,
 }
 
 fn of_http(entries: &mut Entries<'_>, http: &HttpConfig) {
-    let HttpConfig { base_url, methods, allow_private, timeout_ms, in_doubt_ms, ca_file, authentication, headers } = http;
+    let HttpConfig { base_url, methods, allow_private, timeout_ms, in_doubt_ms, ca_file, authentication, headers } =
+        http;
     let shown = format!("{}; its path is left out", server_of(base_url));
     entries.hidden("base_url", &shown, base_url.as_str());
     entries.shown_list("methods", methods);

@@ -175,7 +175,8 @@ fn what_is_taken_over_once_is_not_named_again() {
 
 #[test]
 fn a_target_of_another_kind_needs_a_restart() {
-    let running = load("[store]\nurl = \"sqlite://a.db\"\n[targets.a]\nadapter = \"a\"\ndatabase.url = \"sqlite://b.db\"\n");
+    let running =
+        load("[store]\nurl = \"sqlite://a.db\"\n[targets.a]\nadapter = \"a\"\ndatabase.url = \"sqlite://b.db\"\n");
     let file = load(
         "[store]\nurl = \"sqlite://a.db\"\n[targets.a]\nadapter = \"a\"\nhttp.base_url = \"https://fhir.example/\"\n",
     );

@@ -117,12 +117,7 @@ impl Daemon {
     /// Makes a daemon; no two have the same id of a `host`. Whenever `settings` are sent, they replace those before,
     /// and every target's adapter file is read again. They must have the same targets.
     #[must_use]
-    pub fn new(
-        store: Store,
-        runtime: Arc<Runtime>,
-        host: String,
-        settings: watch::Receiver<Arc<Settings>>,
-    ) -> Self {
+    pub fn new(store: Store, runtime: Arc<Runtime>, host: String, settings: watch::Receiver<Arc<Settings>>) -> Self {
         Self { store, runtime, host, settings: CurrentSettings::new(settings), meters: Arc::default() }
     }
 

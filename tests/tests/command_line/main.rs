@@ -3,6 +3,7 @@
 
 mod audit;
 mod snapshots;
+mod support_bundle;
 mod watch;
 
 use std::fs;

@@ -19,9 +19,9 @@ const FLOW: usize = 500;
 const RELOADED: &str = "configuration reloaded";
 
 /// Writes the file, asks the host to read it, and waits until its log has these words once more.
-fn reload(host: &Host, running: &mut RunningHost, configuration: &Configuration, words: &str) {
+fn reload(host: &Host, running: &mut RunningHost, text: &str, words: &str) {
     let before = running.stderr().matches(words).count();
-    host.configure(configuration).expect("write");
+    std::fs::write(host.folder().join("host.toml"), text).expect("write");
     running.signal(HostSignal::Hangup).expect("signal");
     running.wait_for_log_times(words, before + 1, LIMIT).expect("wait");
 }
@@ -83,19 +83,19 @@ async fn limits_retries_and_grants_are_taken_over_by_a_running_host() {
     assert_eq!(refused["attempts"], 1);
 
     (notes.rows_max, notes.attempts_max) = (10, 2);
-    reload(&host, &mut running, &notes.configuration(), RELOADED);
+    reload(&host, &mut running, notes.configuration().text(), RELOADED);
     let keys = "keys=\"sync.retry.attempts_max, targets.notes.limits.query_rows_max\"";
     assert!(running.stderr().contains(keys), "{}", running.stderr());
     let delivered = put_and_wait(&mut running, "P-2", "done");
     assert_eq!(delivered["remote_id"], "2", "two rows: {delivered}");
 
     notes.rows_max = 1;
-    reload(&host, &mut running, &notes.configuration(), RELOADED);
+    reload(&host, &mut running, notes.configuration().text(), RELOADED);
     let refused = put_and_wait(&mut running, "P-3", "failed");
     assert_eq!(refused["attempts"], 2, "{refused}");
 
     (notes.rows_max, notes.grant) = (10, "another");
-    reload(&host, &mut running, &notes.configuration(), RELOADED);
+    reload(&host, &mut running, notes.configuration().text(), RELOADED);
     put(&host, &patient("P-4"));
     let down = || host.status()["targets"]["notes"]["state"] == "down";
     running.wait_until("the grant is missing", LIMIT, down).expect("wait");
@@ -103,7 +103,7 @@ async fn limits_retries_and_grants_are_taken_over_by_a_running_host() {
     assert!(target["error"].as_str().is_some_and(|error| error.contains("table `note` may not be read")), "{target}");
 
     notes.grant = "note";
-    reload(&host, &mut running, &notes.configuration(), RELOADED);
+    reload(&host, &mut running, notes.configuration().text(), RELOADED);
     running.wait_until("P-4", LIMIT, || is("P-4", "done")(&host)).expect("wait");
 }
 
@@ -119,14 +119,14 @@ async fn a_breaker_opens_for_as_long_as_the_reloaded_file_says() {
     let _ = host.run(&["migrate"]).expect_success();
     let mut running = host.spawn(&["run"]).expect("spawn");
     running.wait_for_log("target is down", LIMIT).expect("down");
-    reload(&host, &mut running, &configuration("open_ms = 3000000\ncap_ms = 3000000"), RELOADED);
+    reload(&host, &mut running, configuration("open_ms = 3000000\ncap_ms = 3000000").text(), RELOADED);
     let is_long = || {
         let status = host.run(&["status"]).expect_success().stdout;
         status.lines().any(|line| line.contains("breaker open, next try in") && line.ends_with(" min"))
     };
     running.wait_until("the pause is one of minutes", LIMIT, is_long).expect("wait");
     // A reload does not wait for the end of the pause.
-    reload(&host, &mut running, &configuration("open_ms = 100\ncap_ms = 300"), RELOADED);
+    reload(&host, &mut running, configuration("open_ms = 100\ncap_ms = 300").text(), RELOADED);
     running.wait_until("the pause is short again", LIMIT, || !is_long()).expect("wait");
 }
 
@@ -141,20 +141,23 @@ async fn a_broken_file_changes_nothing_and_names_each_problem_with_its_line() {
     // A valid change with two problems: nothing of it counts.
     notes.rows_max = 1;
     let broken = notes.configuration().more("[retention]\ndone_days = \"many\"\n[targets.other]\nadaptor = \"x\"\n");
-    reload(&host, &mut running, &broken, "the previous configuration stays in force");
+    reload(&host, &mut running, broken.text(), "the previous configuration stays in force");
     let log = running.stderr();
     let line = |words: &str| {
         let text = broken.text().lines().position(|line| line.starts_with(words)).expect("a line") + 1;
         format!("host.toml:{text}: ")
     };
     for problem in [line("done_days") + "retention.done_days", line("adaptor") + "targets.other.adaptor"] {
-        assert!(log.lines().any(|line| line.contains("cannot be reloaded") && line.contains(&problem)), "{problem}: {log}");
+        assert!(
+            log.lines().any(|line| line.contains("cannot be reloaded") && line.contains(&problem)),
+            "{problem}: {log}"
+        );
     }
     put(&host, &patient("P-1"));
     running.wait_until("delivered", LIMIT, || delivery(&host, "P-1")["status"] == "done").expect("wait");
     // The next good one is taken over.
     notes.attempts_max = 7;
-    reload(&host, &mut running, &notes.configuration(), RELOADED);
+    reload(&host, &mut running, notes.configuration().text(), RELOADED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,16 +168,17 @@ async fn a_change_that_needs_a_restart_is_named_in_one_line_and_does_not_count()
     let _ = host.run(&["migrate"]).expect_success();
     let mut running = host.spawn(&["run"]).expect("spawn");
     running.wait_for_log("target is up", LIMIT).expect("up");
-    let changed = notes.configuration().text().replace("[targets.notes.limits]", "[targets.notes.limits]\nconcurrency = 3");
+    let changed =
+        notes.configuration().text().replace("[targets.notes.limits]", "[targets.notes.limits]\nconcurrency = 3");
     let changed = changed.replace("[store]\n", "[store]\nconnections_max = 9\n");
     let added = directory("more", "http://127.0.0.1:1/");
-    let changed = Configuration::of_text(&changed).more(&added);
+    let changed = changed + &added;
     reload(&host, &mut running, &changed, "needs a restart");
     let log = running.stderr();
     let keys = "keys=\"store.connections_max, targets.more, targets.notes.limits.concurrency\"";
     assert!(log.lines().any(|line| line.contains("needs a restart") && line.contains(keys)), "{log}");
     // It is said again until it was done, and what can be taken over is.
-    let changed = changed.more("[retention]\njournal_days = 3\n");
+    let changed = changed + "[retention]\njournal_days = 3\n";
     reload(&host, &mut running, &changed, "needs a restart");
     assert!(running.stderr().contains("keys=\"retention.journal_days\""), "{}", running.stderr());
     put(&host, &patient("P-1"));
@@ -189,18 +193,19 @@ async fn other_hosts_see_the_types_that_a_reload_has_changed() {
     let _ = host.run(&["migrate"]).expect_success();
     let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
     let same = notes.configuration().text().replace("sqlite://.host/host.db", &store);
-    let other = Host::new(&Configuration::of_text(&same)).expect("host");
+    let other = Host::new(&notes.configuration()).expect("host");
+    std::fs::write(other.folder().join("host.toml"), same).expect("write");
     let (mut first, mut second) = (host.spawn(&["run"]).expect("spawn"), other.spawn(&["run"]).expect("spawn"));
     for running in [&mut first, &mut second] {
         running.wait_for_log("target is up", LIMIT).expect("up");
     }
     let differ = "do not agree on the aggregate_types of target `notes`";
     assert!(host.status()["host_differences"].as_array().is_some_and(Vec::is_empty));
-    reload(&host, &mut first, &notes.configuration().taking("notes", &["patient", "encounter"]), RELOADED);
+    reload(&host, &mut first, notes.configuration().taking("notes", &["patient", "encounter"]).text(), RELOADED);
     second.wait_for_log(differ, LIMIT).expect("the other host says so");
     let status = host.status();
     assert!(status["host_differences"].to_string().contains(differ), "{status}");
-    reload(&host, &mut first, &notes.configuration(), RELOADED);
+    reload(&host, &mut first, notes.configuration().text(), RELOADED);
     second.wait_for_log(&format!("no longer: the running hosts {differ}"), LIMIT).expect("they agree again");
 }
 
@@ -238,7 +243,7 @@ async fn two_hosts_that_reload_under_load_lose_and_double_nothing() {
     for round in 1..=RELOADS {
         store.execute(&insert(round * FLOW, FLOW)).await.expect("insert");
         for (host, running) in hosts.iter().zip(&mut running) {
-            reload(host, running, &configuration(round), RELOADED);
+            reload(host, running, configuration(round).text(), RELOADED);
         }
     }
     let all = RELOADS * FLOW;
@@ -249,7 +254,10 @@ async fn two_hosts_that_reload_under_load_lose_and_double_nothing() {
     let attempts = "SELECT CAST(SUM(changes) AS CHAR), CAST(MAX(changes) AS CHAR) FROM sync_attempt";
     let attempts = rows(store.url(), attempts).await;
     assert_eq!(attempts[0][0], all.to_string(), "each change was tried once");
-    assert!(attempts[0][1].parse::<usize>().expect("a number") <= 38, "no batch is larger than any limit: {attempts:?}");
+    assert!(
+        attempts[0][1].parse::<usize>().expect("a number") <= 38,
+        "no batch is larger than any limit: {attempts:?}"
+    );
     for running in running {
         running.signal(HostSignal::Terminate).expect("signal");
         let output = running.wait(LIMIT).expect("end");
