@@ -14,12 +14,17 @@ use crate::config::{Config, ConfigError, changed_keys};
 use crate::domain::ids::TargetName;
 use crate::sync::Settings;
 use crate::target::{Target, TargetKind, TargetSpec};
-use crate::telemetry;
+use crate::telemetry::{self, Meters};
+
+/// What the service manager shows after a file that could not be taken over.
+#[cfg(unix)]
+const REFUSED: &str = "delivering; the reload was refused, see the log";
 
 pub(super) struct Reloader {
     /// What is in force: of the file at the start, and of later ones what could be taken over.
     config: Config,
     settings: watch::Sender<Arc<Settings>>,
+    meters: Arc<Meters>,
 }
 
 /// What a reload did.
@@ -38,8 +43,8 @@ enum Refused {
 }
 
 impl Reloader {
-    pub(super) fn new(config: &Config, settings: watch::Sender<Arc<Settings>>) -> Self {
-        Self { config: config.clone(), settings }
+    pub(super) fn new(config: &Config, settings: watch::Sender<Arc<Settings>>, meters: Arc<Meters>) -> Self {
+        Self { config: config.clone(), settings, meters }
     }
 
     /// Reloads at each SIGHUP.
@@ -68,11 +73,8 @@ impl Reloader {
         telemetry::reloading();
         // Files are read, possibly from a slow network folder.
         let result = tokio::task::block_in_place(|| self.reload());
-        telemetry::reloaded(if result.is_ok() {
-            "delivering"
-        } else {
-            "delivering; the reload was refused, see the log"
-        });
+        self.meters.reloaded(result.is_ok());
+        telemetry::reloaded(if result.is_ok() { "delivering" } else { REFUSED });
         report(&result);
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     tokio::spawn(telemetry::report(meters.health().clone()));
     let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
-    let reloads = tokio::spawn(Reloader::new(config, settings).obey_hangups());
+    let reloads = tokio::spawn(Reloader::new(config, settings, meters.clone()).obey_hangups());
     let daemon = Daemon::new(store.clone(), runtime, wiring::host_id(), current).with_meters(meters);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();

@@ -81,9 +81,11 @@ fn serve() -> u16 {
             thread::spawn(move || {
                 let mut head = vec![0; 65_536];
                 while let Ok(1..) = stream.read(&mut head) {
-                    let issue = json!({ "severity": "error", "code": MARK, "diagnostics": MARK, "details": { "text": MARK } });
+                    let issue =
+                        json!({ "severity": "error", "code": MARK, "diagnostics": MARK, "details": { "text": MARK } });
                     let body = json!({ "resourceType": "OperationOutcome", "id": MARK, "issue": [issue] }).to_string();
-                    let head = format!("HTTP/1.1 422 {MARK}\r\nX-{MARK}: {MARK}\r\nContent-Length: {}\r\n\r\n", body.len());
+                    let head =
+                        format!("HTTP/1.1 422 {MARK}\r\nX-{MARK}: {MARK}\r\nContent-Length: {}\r\n\r\n", body.len());
                     if stream.write_all((head + &body).as_bytes()).is_err() {
                         return;
                     }
@@ -140,7 +142,8 @@ const MARKED_FIELDS: [&str; 13] = [
 /// Patients with marked values in every field, also in their ids.
 fn put_patients(host: &Host) {
     for number in 0..3 {
-        let mut patient = json!({ "patient_id": format!("{MARK}-{number}"), "birth_date": "1931-07-19", "gender": "female" });
+        let mut patient =
+            json!({ "patient_id": format!("{MARK}-{number}"), "birth_date": "1931-07-19", "gender": "female" });
         for field in MARKED_FIELDS {
             patient[field] = MARK.into();
         }
@@ -155,8 +158,24 @@ fn put_patients(host: &Host) {
 
 /// Text columns that hold words of the host's own, on which what is read depends.
 const OF_THE_HOST: &[&str] = &[
-    "aggregate_type", "operation", "status", "state", "breaker", "target", "types", "scope", "name", "error_kind",
-    "cause_kind", "event", "kind", "role", "sha256", "adapter_sha256", "active_sha256", "outcomes",
+    "aggregate_type",
+    "operation",
+    "status",
+    "state",
+    "breaker",
+    "target",
+    "types",
+    "scope",
+    "name",
+    "error_kind",
+    "cause_kind",
+    "event",
+    "kind",
+    "role",
+    "sha256",
+    "adapter_sha256",
+    "active_sha256",
+    "outcomes",
 ];
 
 /// Puts the marked text into every other text column of the store, wherever the database takes it.
@@ -173,7 +192,12 @@ async fn mark_every_column(store: &Database, schema: &Value) -> usize {
                 continue;
             }
             // Where several rows would get one key, the first takes it.
-            for row in [format!("UPDATE {table} SET {name} = '{MARK}'"), format!("UPDATE {table} SET {name} = '{MARK}' WHERE {name} = (SELECT x FROM (SELECT MIN({name}) AS x FROM {table}) y)")] {
+            for row in [
+                format!("UPDATE {table} SET {name} = '{MARK}'"),
+                format!(
+                    "UPDATE {table} SET {name} = '{MARK}' WHERE {name} = (SELECT x FROM (SELECT MIN({name}) AS x FROM {table}) y)"
+                ),
+            ] {
                 if session.execute(&row).await.is_ok() {
                     marked += 1;
                     break;
@@ -240,7 +264,10 @@ fn assert_says_what_helps(files: &BTreeMap<String, String>, backend: Backend) {
     assert_eq!(json(files, "adapters.json")[0]["sha256"].as_str().map(str::len), Some(64));
     assert_eq!(json(files, "audit.json")["hash"].as_str().map(str::len), Some(64));
     let migrations = json(files, "migrations.json");
-    assert!(migrations.as_array().is_some_and(|all| all.iter().all(|one| one["content"] == "as in this host")), "{migrations}");
+    assert!(
+        migrations.as_array().is_some_and(|all| all.iter().all(|one| one["content"] == "as in this host")),
+        "{migrations}"
+    );
     let schema = json(files, "schema.json");
     assert!(schema["sync_delivery"]["columns"].to_string().contains("outbox_id"), "{schema}");
     assert!(schema["sync_delivery"]["indexes"].as_array().is_some_and(|indexes| !indexes.is_empty()), "{schema}");
@@ -282,7 +309,8 @@ fn a_bundle_is_made_while_the_store_is_away_and_names_what_is_missing() {
         assert_eq!(names, ["MANIFEST", "adapters.json", "configuration.json", "versions.json"]);
         let manifest = &files["MANIFEST"];
         for missing in ["status.json", "plans.txt", "causes.json", "audit.json"] {
-            let part = manifest.split_once(&format!("\n{missing}\n")).unwrap_or_else(|| panic!("{missing}: {manifest}")).1;
+            let part =
+                manifest.split_once(&format!("\n{missing}\n")).unwrap_or_else(|| panic!("{missing}: {manifest}")).1;
             let state = part.lines().nth(1).expect("a line").trim();
             assert!(state.starts_with("MISSING: ") && state.contains("connection refused"), "{missing}: {manifest}");
             assert!(output.stdout.contains(&format!("without {missing}: ")), "{}", output.stdout);
