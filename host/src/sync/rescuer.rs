@@ -46,10 +46,11 @@ impl Rescuer {
                 Ok(found) => report(&mut known, found),
                 Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
             }
+            let every = self.every();
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = self.settings.changed() => {}
-                () = tokio::time::sleep(self.every()) => {}
+                () = tokio::time::sleep(every) => {}
             }
         }
         if let Err(error) = self.store.host_stopped(&self.host.id).await {

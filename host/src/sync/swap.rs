@@ -286,7 +286,7 @@ impl AdapterSwap {
     }
 
     fn end_canary(&self) {
-        if let Some(OpenGate { active, canary: Some(_) }) = self.control.open_gate() {
+        if let Some(OpenGate { active, canary: Some(_), .. }) = self.control.open_gate() {
             self.control.deliver_through(active);
         }
     }
