@@ -66,7 +66,7 @@ pub enum Authentication {
 }
 
 impl Authentication {
-    /// What `type` says.
+    /// The value of `type`.
     #[must_use]
     pub fn kind(&self) -> AuthenticationType {
         match self {

@@ -1,9 +1,9 @@
 //! Every key of a configuration with its value, as a list: for finding what differs from another configuration, and for
 //! showing a configuration to others.
 //!
-//! What may be shown is decided here, key by key: numbers, words of a closed set, names of tables and targets, addresses
-//! of servers. Secrets, users, paths and free text are compared and never shown. Each section is taken apart field by
-//! field, so that a new field does not compile until it has its place.
+//! What may be shown is decided here, key by key: numbers, words of a closed set, names of tables and targets,
+//! addresses of servers. Secrets, users, paths and free text are compared and never shown. Each section is taken apart
+//! field by field, so that a new field does not compile until it has its place.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ const PATH: &str = "left out: a path";
 pub struct Entry {
     /// As in the file, from its first table on: `targets.fhir.limits.batch`.
     pub key: String,
-    /// The value as anybody may see it.
+    /// The value as it may leave this machine.
     pub shown: String,
     /// The value where it is not shown.
     hidden: Option<Secret>,

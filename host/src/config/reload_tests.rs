@@ -6,13 +6,13 @@ use crate::config::Config;
 /// Every key, once with these values and once with others.
 const ONE: &str = r#"
 [store]
-url = "sqlite://one.db"
+url = "sqlite://uno.db"
 connections_max = 3
-users_table = "one_users"
+users_table = "uno_users"
 [plugins]
-directory = "one"
-cache = "one-cache"
-lock_file = "one.lock"
+directory = "uno"
+cache = "uno-cache"
+lock_file = "uno.lock"
 stack_kib = 1024
 compile_cpu_s = 10
 compile_memory_mib = 100
@@ -37,20 +37,20 @@ syslog = "/dev/log"
 [aggregates.note]
 order = "fifo"
 [targets.a]
-adapter = "one.wasm"
+adapter = "uno.wasm"
 enabled = true
 id_column = "openemr_patient_id"
 on_remote_edit = "hold"
 aggregate_types = ["patient"]
-database.url = "sqlite://one.db"
+database.url = "sqlite://uno.db"
 database.connections_max = 3
 database.allow = { read = ["a"], insert = ["a"], update = ["a"], delete = ["a"] }
 verify = { every = "1h", rate = 1 }
-settings = { word = "one", flag = true }
+settings = { word = "uno", flag = true }
 limits = { batch = 11, concurrency = 1 }
 [targets.b]
-adapter = "one.wasm"
-http.base_url = "http://127.0.0.1:1/one"
+adapter = "uno.wasm"
+http.base_url = "http://127.0.0.1:1/uno"
 http.allow_private = true
 http.methods = ["GET"]
 http.timeout_ms = 1000
@@ -59,14 +59,14 @@ http.ca_file = "host.toml"
 http.auth = { type = "bearer", token = "ONE" }
 http.headers = [{ name = "X-One", value = "ONE" }]
 [targets.gone]
-adapter = "one.wasm"
+adapter = "uno.wasm"
 database.url = "sqlite://gone.db"
 "#;
 
 /// [`ONE`] with every value changed.
 fn other() -> String {
     let plain = [
-        ("one", "two"),
+        ("uno", "two"),
         ("ONE", "TWO"),
         ("X-One", "X-Two"),
         ("= 3\n", "= 4\n"),
@@ -188,7 +188,7 @@ fn a_target_of_another_kind_needs_a_restart() {
 
 #[test]
 fn nothing_that_may_be_secret_is_shown() {
-    let text = ONE.replace("ONE", "MARKED").replace("/one\"", "/MARKED\"").replace("\"one\"", "\"MARKED\"");
+    let text = ONE.replace("ONE", "MARKED").replace("/uno\"", "/MARKED\"").replace("\"uno\"", "\"MARKED\"");
     for entry in load(&text).entries() {
         assert!(!entry.shown.contains("MARKED"), "{entry:?}");
         assert!(!format!("{entry:?}").contains("MARKED"), "{entry:?}");

@@ -202,7 +202,7 @@ async fn other_hosts_see_the_types_that_a_reload_has_changed() {
     let differ = "do not agree on the aggregate_types of target `notes`";
     assert!(host.status()["host_differences"].as_array().is_some_and(Vec::is_empty));
     reload(&host, &mut first, notes.configuration().taking("notes", &["patient", "encounter"]).text(), RELOADED);
-    second.wait_for_log(differ, LIMIT).expect("the other host says so");
+    second.wait_for_log(differ, LIMIT).expect("the other host reports it");
     let status = host.status();
     assert!(status["host_differences"].to_string().contains(differ), "{status}");
     reload(&host, &mut first, notes.configuration().text(), RELOADED);

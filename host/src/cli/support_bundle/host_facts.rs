@@ -39,7 +39,7 @@ fn adapter(target: &TargetConfig) -> Value {
             "target": target.name,
             "bytes": bytes.len(),
             "sha256": hex(&Sha256::digest(&bytes)),
-            "signature_beside_it": is_there(&target.adapter),
+            "has_signature_file": is_there(&target.adapter),
         }),
         Err(error) => json!({ "target": target.name, "missing": error.kind().to_string() }),
     }

@@ -75,7 +75,7 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// The name of a target, if the configuration has it: anybody may have written another one into the store.
+    /// The name of a target, if the configuration has it: another program may have written another one into the store.
     fn target<'name>(&'name self, name: &str) -> &'name str {
         known(name, self.config.targets.keys().map(TargetName::as_str))
     }
