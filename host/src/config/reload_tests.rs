@@ -67,6 +67,7 @@ database.url = "sqlite://gone.db"
 fn other() -> String {
     let plain = [
         ("uno", "two"),
+        ("[targets.gone]", "[targets.added]"),
         ("ONE", "TWO"),
         ("X-One", "X-Two"),
         ("= 3\n", "= 4\n"),

@@ -53,7 +53,7 @@ const PHRASES: &[&str] = &[
     "identifier",
     "invalid response",
     "is gone",
-    "is missing",
+    "missing",
     "is not of its column's type",
     "is not a number",
     "is not there",
@@ -71,6 +71,7 @@ const PHRASES: &[&str] = &[
     "no such",
     "no such option",
     "not a component",
+    "not a usable",
     "not found",
     "not pinned",
     "not signed",
@@ -142,7 +143,9 @@ const STATUSES: &[(&str, &str)] = &[
 #[must_use]
 pub fn clues(message: &str) -> Vec<&'static str> {
     let message = message.to_lowercase();
-    let phrases = PHRASES.iter().copied().filter(|phrase| message.contains(phrase));
+    let found: Vec<_> = PHRASES.iter().copied().filter(|phrase| message.contains(phrase)).collect();
+    let is_part = |phrase: &str| found.iter().any(|other| *other != phrase && other.contains(phrase));
+    let phrases = found.iter().copied().filter(|phrase| !is_part(phrase));
     let limits = limits::NAMES.iter().copied().filter(|name| message.contains(name));
     let has_status = |digits: &str| {
         ["http ", "answered ", "status "].iter().any(|before| {
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn a_message_is_told_by_what_is_known_of_it_alone() {
         let cases: [(&str, &[&str]); 6] = [
-            ("127.0.0.1:3306: connection refused", &["connection refused", "refused"]),
+            ("127.0.0.1:3306: connection refused", &["connection refused"]),
             ("a value is too long for its column `Kim MinJun`", &["too long"]),
             ("query_rows_max: the adapter needs more than 1 row", &["query_rows_max"]),
             ("the server answered 422 for Patient/KIM-1", &["patient", "HTTP 422"]),

@@ -153,6 +153,8 @@ async fn a_broken_file_changes_nothing_and_names_each_problem_with_its_line() {
             "{problem}: {log}"
         );
     }
+    // For the commands alone: the host is not asked to read it.
+    host.configure(&notes.configuration()).expect("write");
     put(&host, &patient("P-1"));
     running.wait_until("delivered", LIMIT, || delivery(&host, "P-1")["status"] == "done").expect("wait");
     // The next good one is taken over.

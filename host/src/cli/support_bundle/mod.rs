@@ -8,6 +8,7 @@ mod archive;
 mod host_facts;
 mod store_facts;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -66,10 +67,14 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     parts.sort_by_key(|part| part.file);
     let written = archive::write(&path, &parts, is_recorded)?;
     line(&format!("wrote {} ({} files, {} bytes)", path.display(), written.files, written.bytes));
+    let mut missing = BTreeMap::<&str, Vec<&str>>::new();
     for part in &parts {
         if let Err(reason) = &part.content {
-            line(&format!("   without {}: {reason}", part.file));
+            missing.entry(reason).or_default().push(part.file);
         }
+    }
+    for (reason, files) in missing {
+        line(&format!("   without {}: {reason}", files.join(", ")));
     }
     line("it holds no patient's data, no secret and no message of another program; MANIFEST lists what is in it");
     Ok(ExitCode::SUCCESS)
