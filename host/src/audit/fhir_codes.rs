@@ -43,7 +43,7 @@ impl Pattern {
             | AuditAction::Why => Self::Query,
             AuditAction::Import | AuditAction::Seed => Self::Activity("110107", "Import", "C"),
             AuditAction::AuditList => Self::Activity("110101", "Audit Log Used", "R"),
-            AuditAction::AuditExport => Self::Activity("110106", "Export", "R"),
+            AuditAction::AuditExport | AuditAction::SupportBundle => Self::Activity("110106", "Export", "R"),
             AuditAction::ConflictsResolve
             | AuditAction::FailedDismiss
             | AuditAction::Migrate

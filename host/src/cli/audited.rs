@@ -43,6 +43,8 @@ pub(super) fn action(verb: &Verb) -> Option<AuditAction> {
         Verb::Conflicts(_) => Some(AuditAction::ConflictsList),
         Verb::Resync(_) => Some(AuditAction::Resync),
         Verb::Migrate => Some(AuditAction::Migrate),
+        // It shows how the host is used, and leaves the machine.
+        Verb::SupportBundle(_) => Some(AuditAction::SupportBundle),
         Verb::Patient(verb) => Some(of_patient(verb)),
         Verb::Plugin(verb) => of_plugin(verb),
         Verb::Target(verb) => Some(of_target(verb)),

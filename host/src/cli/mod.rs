@@ -23,6 +23,8 @@ mod output;
 mod patient;
 mod permissions;
 mod plugin;
+#[cfg_attr(not(unix), allow(dead_code, reason = "without SIGHUP nothing is reloaded"))]
+mod reload;
 mod resync;
 mod resync_list;
 mod retry;
@@ -35,6 +37,7 @@ mod status;
 mod status_check;
 mod status_json;
 mod status_summary;
+mod support_bundle;
 mod target;
 mod trace;
 mod trace_events;
@@ -109,6 +112,8 @@ enum Verb {
     Check(check::Arguments),
     /// Migrate the store's tables to this version
     Migrate,
+    /// Write an archive for support, without patients' data
+    SupportBundle(support_bundle::Arguments),
     /// List, show, change, merge or delete patients of the store
     #[command(subcommand)]
     Patient(patient::Verb),
@@ -238,6 +243,7 @@ async fn run_configured(config: &Config, trail: &AuditTrail, verb: Verb) -> Resu
         Verb::Resync(arguments) => resync::run(config, trail, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,
         Verb::Migrate => migrate(config, trail).await,
+        Verb::SupportBundle(arguments) => Box::pin(support_bundle::run(config, trail, &arguments)).await,
         Verb::Patient(verb) => patient::run(config, trail, &verb).await,
         Verb::Plugin(verb) => Box::pin(plugin::run(config, trail, verb)).await,
         Verb::Target(verb) => target::run(config, trail, &verb).await,

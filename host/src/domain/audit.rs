@@ -39,6 +39,7 @@ vocabulary! {
         Retry = "retry",
         Seed = "seed",
         Status = "status",
+        SupportBundle = "support-bundle",
         TargetDisable = "target disable",
         TargetPause = "target pause",
         TargetProbe = "target probe",

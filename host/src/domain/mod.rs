@@ -8,6 +8,7 @@ pub mod audit;
 pub mod audit_chain;
 pub mod change;
 pub mod clinical;
+pub mod clues;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;

@@ -72,4 +72,4 @@ pub use options::{COMMAND as COMPILE_COMMAND, CompileLimits, Compiler, RuntimeOp
 pub use recorder::{AttemptRecorder, Recorded};
 pub use structure::COMPONENT_BYTES_MAX;
 pub use transcript::{Operation, OperationResult, Transcript, TranscriptEntry};
-pub use world::World;
+pub use world::{World, interface_versions};

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::sql::{
-    DeleteAttempts, DeleteEffects, KnowsAttempt, OldAttempts, PutAttempt, PutEffects, ReadAttempts, RecentAttempts,
+    DeleteAttempts, DeleteEffects, KnowsAttempt, LastAttempts, OldAttempts, PutAttempt, PutEffects, ReadAttempts,
+    RecentAttempts,
 };
 use super::{Lease, PurgeCursor, Purged, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
@@ -69,6 +70,21 @@ pub struct RecordedAttempt {
     pub attempt: Attempt,
 }
 
+/// One of the last attempts at a target, without its effects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    pub lease_id: LeaseId,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub started_at: i64,
+    pub elapsed_ms: i64,
+    pub calls: i64,
+    pub changes: i64,
+    pub outcomes: Outcomes,
+    pub adapter_sha256: Option<String>,
+    pub interface_version: Option<String>,
+    pub cause: Option<Cause>,
+}
+
 /// How quickly a target took changes lately.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
@@ -95,6 +111,34 @@ impl Rate {
 }
 
 impl Store {
+    /// The last attempts at a target, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn last_attempts(&self, target: &str, limit: u32) -> Result<Vec<LastAttempt>, StoreError> {
+        let operation = "read the last attempts";
+        let rows = self.fetch_alone(operation, LastAttempts { target, limit }).await?.rows;
+        let read = rows.into_iter().map(|row| {
+            let mut reader = RowReader::new(operation, row);
+            Ok(LastAttempt {
+                lease_id: LeaseId::new(reader.integer()?),
+                started_at: reader.integer()?,
+                elapsed_ms: reader.integer()?,
+                calls: reader.integer()?,
+                changes: reader.integer()?,
+                // Another version may have written a form that this one cannot read.
+                outcomes: serde_json::from_str(&reader.text()?).unwrap_or_default(),
+                adapter_sha256: reader.optional_text()?,
+                interface_version: reader.optional_text()?,
+                cause: match (reader.optional_text()?, reader.optional_text()?) {
+                    (Some(kind), message) => Some(Cause { kind, message: message.unwrap_or_default() }),
+                    (None, _) => None,
+                },
+            })
+        });
+        read.collect()
+    }
+
     /// Records an attempt that was not settled, unless the journal has it already.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ pub struct Meters {
     families: Families,
     changes_routed: Counter,
     rows_purged: Counter,
+    reload_worked: Gauge,
     route_seconds: Histogram,
     health: Arc<Health>,
     store: Option<Arc<StoreGauges>>,
@@ -105,13 +106,18 @@ impl Meters {
         ours.register("changes_routed", "Changes that this host entered as deliveries", changes_routed.clone());
         let rows_purged = Counter::default();
         ours.register("rows_purged", "Old finished rows that this host deleted", rows_purged.clone());
+        let reload_worked = Gauge::default();
+        reload_worked.set(1);
+        let help = "Whether the last reload of the configuration was taken over";
+        ours.register("config_last_reload_successful", help, reload_worked.clone());
         let families = Families::registered(ours);
         let store = store.map(|store| Arc::new(StoreGauges::new(store)));
         if let Some(store) = &store {
             ours.register_collector(Box::new(store.clone()));
         }
         let route_seconds = families.step_seconds.get_or_create_owned(&of_step("", ROUTE));
-        Self { registry, families, changes_routed, rows_purged, route_seconds, health: Arc::default(), store }
+        let health = Arc::default();
+        Self { registry, families, changes_routed, rows_purged, reload_worked, route_seconds, health, store }
     }
 
     /// What the tasks of one target count.
@@ -131,6 +137,11 @@ impl Meters {
         trace::routed(changes, took);
         self.changes_routed.inc_by(changes);
         self.route_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The configuration was reloaded, or could not be.
+    pub fn reloaded(&self, worked: bool) {
+        self.reload_worked.set(i64::from(worked));
     }
 
     /// Old rows were deleted.

@@ -124,6 +124,7 @@ async fn run_every_command(stand: &Stand) {
     let _ = stand.succeed("failed list");
     let _ = stand.succeed("waiting");
     let _ = stand.succeed("trace P-1");
+    let _ = stand.succeed("support-bundle --output bundle.tar.gz");
     // Its exit code is the class of the reason.
     let _ = stand.run("why P-1 --target openemr");
     let _ = stand.succeed("retry --failed");

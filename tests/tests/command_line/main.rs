@@ -4,6 +4,7 @@
 mod audit;
 mod operating;
 mod snapshots;
+mod support_bundle;
 mod watch;
 
 use std::fs;

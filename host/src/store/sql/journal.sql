@@ -50,6 +50,26 @@ FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.outcomes
     LIMIT :limit) a
 WHERE a.target = :target;
 
+-- name: last_attempts (sqlite, mysql)
+-- The last attempts at a target, without what adapters and servers have worded but for the cause.
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM sync_attempt a {force_index(sync_attempt_target)}
+WHERE a.target = :target
+ORDER BY a.lease_id DESC
+LIMIT :limit;
+
+-- name: last_attempts (postgres)
+-- By the index that alone has its entries in this order.
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM (SELECT b.*
+    FROM sync_attempt b
+    WHERE (b.target, b.lease_id) <= (:target, {never})
+    ORDER BY b.target DESC, b.lease_id DESC
+    LIMIT :limit) a
+WHERE a.target = :target;
+
 -- name: old_attempts
 -- A chunk of the attempts in the order of their leases: whether each may go, and whether it is old.
 SELECT a.lease_id,

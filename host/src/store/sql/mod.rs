@@ -126,6 +126,13 @@ impl Statements {
         Ok(Self { rendered: rendered.collect::<Result<_, _>>()? })
     }
 
+    /// The text of a template with empty values: its lists have one element, and every optional part is there. `None`
+    /// when there is no template of this name.
+    pub(super) fn example(&self, name: &str) -> Option<Bound> {
+        let index = ALL.iter().position(|declared| declared.name == name)?;
+        Some(self.rendered[index].bind_empty())
+    }
+
     /// A statement's text and values.
     pub(super) fn bind<S: Statement>(&self, statement: S, now_ms: Option<i64>) -> Bound {
         statement.bind(&self.rendered[S::INDEX], now_ms)

@@ -334,6 +334,7 @@ statements! {
         KnowsAttempt = knows_attempt { lease_id: LeaseId }
         ReadAttempts<'a> = read_attempts { ids: Ids<'a> }
         RecentAttempts<'a> = recent_attempts { target: &'a str, limit: u32 }
+        LastAttempts<'a> = last_attempts { target: &'a str, limit: u32 }
         OldAttempts = old_attempts { after: i64, cutoff: i64 }
         DeleteAttempts<'a> = delete_attempts { ids: Ids<'a> }
         DeleteEffects = delete_effects { cutoff: i64 }

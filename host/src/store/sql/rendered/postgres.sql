@@ -1500,6 +1500,16 @@ FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.outcomes
     LIMIT CAST($2 AS BIGINT)) a
 WHERE a.target = $3;
 
+-- last_attempts
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM (SELECT b.*
+    FROM sync_attempt b
+    WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807)
+    ORDER BY b.target DESC, b.lease_id DESC
+    LIMIT CAST($2 AS BIGINT)) a
+WHERE a.target = $3;
+
 -- old_attempts
 SELECT a.lease_id,
     CASE WHEN a.started_at < CAST($1 AS BIGINT) THEN 1 ELSE 0 END,

@@ -1391,6 +1391,14 @@ WHERE a.target = ? AND a.cause_kind IS NULL
 ORDER BY a.lease_id DESC
 LIMIT ?;
 
+-- last_attempts
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM sync_attempt a
+WHERE a.target = ?
+ORDER BY a.lease_id DESC
+LIMIT ?;
+
 -- old_attempts
 SELECT a.lease_id,
     CASE WHEN a.started_at < ? THEN 1 ELSE 0 END,
