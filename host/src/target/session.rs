@@ -17,8 +17,8 @@ use super::spec::{Access, Target};
 use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, RemoteEdit};
 use crate::plugin::{
-    AttemptRecorder, CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript,
-    Usage,
+    AttemptRecorder, CallContext, CallError, Fence, Given, HttpAccess, LogTap, Repeatable, RequestFates, SqlAccess,
+    TapeUse, Transcript, Usage,
 };
 
 /// Runs of one call at most, while the target's database is contended.
@@ -108,6 +108,20 @@ impl TargetSession<'_> {
         self
     }
 
+    /// Records the answers of an HTTP target, or gives recorded ones.
+    #[must_use]
+    pub fn with_tape(mut self, tape: TapeUse) -> Self {
+        self.context.tape = Some(tape);
+        self
+    }
+
+    /// Gives the calls this clock and these random numbers.
+    #[must_use]
+    pub fn with_repeatable(mut self, repeatable: Repeatable) -> Self {
+        self.context.repeatable = Some(repeatable);
+        self
+    }
+
     /// Keeps the adapter's log lines.
     #[must_use]
     pub fn with_log_tap(mut self, log_tap: LogTap) -> Self {
@@ -133,6 +147,11 @@ impl TargetSession<'_> {
     #[must_use]
     pub fn fates(&self) -> &RequestFates {
         &self.fates
+    }
+
+    /// Whether what an adapter does stays at the target.
+    pub(super) fn commits(&self) -> bool {
+        matches!(self.finish, Finish::Commit(_))
     }
 
     /// Calls `apply` once. While the target's database is contended, the call is run again a few times.
