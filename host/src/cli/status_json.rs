@@ -82,6 +82,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "verified": target.verified.as_ref().map(verification_json),
         "breaker": target.breaker,
         "adapter": adapter,
+        "held": target.held,
         "summary": target.summary,
         "oldest_pending_ms": target.oldest_pending_ms,
         "error_kind": target.error_kind,

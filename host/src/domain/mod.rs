@@ -11,7 +11,7 @@ pub mod clinical;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;
-pub mod difference;
+pub mod effect_difference;
 pub mod effects;
 pub mod grants;
 pub mod headers;

@@ -127,6 +127,11 @@ macro_rules! schema {
                     name: "audit",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0019_audit.sql")),
                 },
+                Migration {
+                    version: 22,
+                    name: "adapter_hold",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0022_adapter_hold.sql")),
+                },
             ],
         }
     };
@@ -179,6 +184,9 @@ mod tests {
             (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
             (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
             (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
+            (Dialect::Sqlite, 22, "28b32ea0aef61468a958d214c8db8f4f32b5fda5786d1e19540a203e4f164766"),
+            (Dialect::MySql, 22, "17ee3da66b694047f65d153632c5309e6f39e61e1892c4f30b67b5d16915a067"),
+            (Dialect::Postgres, 22, "2efd4c65895bb9aef3666e9a9e53bc2817a4765cd626045303bc1e54a5be0a32"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

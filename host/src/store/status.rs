@@ -8,7 +8,7 @@ use super::in_flight::NEVER_SKIPPED;
 use super::sql::{
     CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries, RecentOfAggregate,
 };
-use super::{Counts, RowReader, Store, StoreError, StoreTransaction, Verification};
+use super::{Counts, HeldAdapter, RowReader, Store, StoreError, StoreTransaction, Verification};
 use crate::database::Value;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
@@ -42,6 +42,8 @@ pub struct TargetStatus {
     pub waiting: u64,
     /// Whether it still holds what was delivered.
     pub verified: Option<Verification>,
+    /// The adapter that is held.
+    pub held: Option<HeldAdapter>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +129,11 @@ impl Store {
         }
         for (name, target) in &mut snapshot.targets {
             target.verified = transaction.verifications(name).await?.last;
+        }
+        for (name, hold) in transaction.holds().await? {
+            if let Some(target) = snapshot.targets.get_mut(&name) {
+                target.held = Some(hold);
+            }
         }
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max, aggregate).await?;

@@ -8,12 +8,12 @@
 use super::checked::CheckedAdapter;
 use super::compare_requests::{self, sent};
 use super::compare_statements::{self, Unstable, Written};
-use super::deliver::Delivered;
+use super::deliver::{Delivered, FenceLost};
 use super::session::{Finish, TargetSession};
 use super::spec::Target;
 use crate::database::Dialect;
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, Receipt};
-use crate::domain::difference::{Difference, DifferenceKind, Differences};
+use crate::domain::effect_difference::{EffectDifference, EffectDifferenceKind, EffectDifferences};
 use crate::plugin::{Repeatable, Tape, TapeUse, Transcript, TranscriptEntry, World};
 
 /// The result of a comparison.
@@ -22,7 +22,7 @@ pub enum Comparison {
     /// Both write the same.
     Equal,
     /// The new one writes something else.
-    Different(Differences),
+    Different(EffectDifferences),
     /// The new one fails where the old one does not: its outcomes and the old one's.
     Fails {
         /// Of the new adapter.
@@ -30,8 +30,12 @@ pub enum Comparison {
         /// Of the old adapter, for the same changes.
         old: Vec<Outcome>,
     },
+    /// The old one delivers none of these changes, so that there is nothing to compare with.
+    Nothing,
     /// Nothing can be concluded from these changes now, for this reason.
     Unclear(&'static str),
+    /// Nothing can be compared at this target, for this reason.
+    Impossible(String),
 }
 
 /// What an adapter did over HTTP, to be compared with another one.
@@ -46,7 +50,27 @@ pub struct RecordedRun {
 struct Run {
     /// `None` when the call wanted to send a writing request for which there is no answer.
     outcomes: Option<Vec<Outcome>>,
+    /// A failure of the target as a whole.
+    failure: Option<Failure>,
     entries: Vec<TranscriptEntry>,
+}
+
+impl Run {
+    fn of(delivered: Result<Delivered, FenceLost>, transcript: &Transcript) -> Self {
+        let (outcomes, failure) = match delivered {
+            Ok(Delivered { outcomes, target_failure, .. }) => (Some(outcomes), target_failure),
+            Err(FenceLost) => (None, None),
+        };
+        Self { outcomes, failure, entries: transcript.entries() }
+    }
+
+    /// The run, unless the target failed.
+    fn working(self) -> Result<Self, Failure> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(self),
+        }
+    }
 }
 
 impl RecordedRun {
@@ -92,26 +116,31 @@ impl Target {
         new: &CheckedAdapter,
         changes: &[Change],
     ) -> Result<Comparison, Failure> {
-        let Some(database) = self.database() else { return Ok(Comparison::Unclear("it is no database")) };
+        let Some(database) = self.database() else { return Ok(Comparison::Nothing) };
         let dialect = database.dialect();
-        self.refuse_lasting_tables(database).await?;
+        match self.refuse_lasting_tables(database).await {
+            Err(failure) if failure.kind == FailureKind::Misconfigured => {
+                return Ok(Comparison::Impossible(failure.message));
+            }
+            refused => refused?,
+        }
         let surroundings = Repeatable::begin();
-        let mut first = self.run_rolled_back(old, &surroundings, changes).await?;
+        let mut first = self.run_rolled_back(old, &surroundings, changes).await.working()?;
         // A change that the old adapter cannot deliver shows nothing: the new one may be able to.
         let worked = only_working(changes, &first);
         if worked.is_empty() {
-            return Ok(Comparison::Unclear("the previous adapter delivers none of these changes"));
+            return Ok(Comparison::Nothing);
         }
         if worked.len() < changes.len() {
-            first = self.run_rolled_back(old, &surroundings, &worked).await?;
+            first = self.run_rolled_back(old, &surroundings, &worked).await.working()?;
         }
         let mut comparison = Comparison::Equal;
         for candidate in candidates(old, new) {
-            let run = self.run_rolled_back(&candidate, &surroundings, &worked).await?;
+            let run = self.run_rolled_back(&candidate, &surroundings, &worked).await;
             comparison = judge_run(dialect, &first, &run, None);
             if matches!(comparison, Comparison::Different(_)) {
                 // What differs between two runs of the old adapter too was made by the database, or by others.
-                let again = self.run_rolled_back(old, &surroundings, &worked).await?;
+                let again = self.run_rolled_back(old, &surroundings, &worked).await.working()?;
                 comparison = judge_run(dialect, &first, &run, Some(&again));
             }
             if !matches!(comparison, Comparison::Different(_)) {
@@ -121,20 +150,11 @@ impl Target {
         Ok(comparison)
     }
 
-    async fn run_rolled_back(
-        &self,
-        adapter: &CheckedAdapter,
-        surroundings: &Repeatable,
-        changes: &[Change],
-    ) -> Result<Run, Failure> {
+    async fn run_rolled_back(&self, adapter: &CheckedAdapter, surroundings: &Repeatable, changes: &[Change]) -> Run {
         let transcript = Transcript::default();
         let session =
             self.session(Finish::RollBack).with_transcript(transcript.clone()).with_repeatable(surroundings.again());
-        let delivered = session.deliver(adapter, changes).await.ok();
-        if let Some(failure) = delivered.as_ref().and_then(|delivered| delivered.target_failure.clone()) {
-            return Err(failure);
-        }
-        Ok(Run { outcomes: delivered.map(|delivered| delivered.outcomes), entries: transcript.entries() })
+        Run::of(session.deliver(adapter, changes).await, &transcript)
     }
 
     /// Each change alone: the first writing request is withheld, and what would follow is unknown.
@@ -144,19 +164,18 @@ impl Target {
         new: &CheckedAdapter,
         changes: &[Change],
     ) -> Result<Comparison, Failure> {
-        let mut found = Differences::default();
+        let mut found = EffectDifferences::default();
         for change in changes {
             let recorded = RecordedRun::begin();
             let one = std::slice::from_ref(change);
             let delivered = self.session(Finish::RollBack).recording(&recorded).deliver(old, one).await;
-            if let Ok(Delivered { target_failure: Some(failure), .. }) = delivered {
-                return Err(failure);
-            }
-            let outcomes = delivered.ok().map(|delivered| delivered.outcomes);
-            match self.compare_recorded(&recorded, outcomes.as_deref(), (old, new), one).await? {
-                Comparison::Equal | Comparison::Unclear(_) => {}
+            let run = Run::of(delivered, &recorded.transcript).working()?;
+            match self.compare_recorded(&recorded, run.outcomes.as_deref(), (old, new), one).await {
+                Comparison::Equal | Comparison::Nothing => {}
                 Comparison::Different(differences) => found.extend(differences),
-                fails @ Comparison::Fails { .. } => return Ok(fails),
+                other @ (Comparison::Fails { .. } | Comparison::Unclear(_) | Comparison::Impossible(_)) => {
+                    return Ok(other);
+                }
             }
         }
         Ok(if found.is_empty() { Comparison::Equal } else { Comparison::Different(found) })
@@ -164,21 +183,23 @@ impl Target {
 
     /// Runs the new adapter on the recorded answers of the old one. `outcomes` are the old one's; `None` when one of its
     /// requests was withheld.
-    ///
-    /// # Errors
-    /// When the target cannot be reached.
     pub async fn compare_recorded(
         &self,
         recorded: &RecordedRun,
         outcomes: Option<&[Outcome]>,
         (old, new): (&CheckedAdapter, &CheckedAdapter),
         changes: &[Change],
-    ) -> Result<Comparison, Failure> {
+    ) -> Comparison {
         let RecordedRun { tape, transcript, surroundings } = recorded;
-        if outcomes.is_some_and(|outcomes| outcomes.iter().any(is_failed)) {
-            return Ok(Comparison::Unclear("the previous adapter does not deliver all of these changes"));
+        match outcomes {
+            Some(outcomes) if outcomes.iter().all(is_failed) => return Comparison::Nothing,
+            Some(outcomes) if outcomes.iter().any(is_failed) => {
+                return Comparison::Unclear("the previous adapter does not deliver all of these changes");
+            }
+            Some(_) | None => {}
         }
-        let first = Run { outcomes: outcomes.map(<[Outcome]>::to_vec), entries: transcript.entries() };
+        let first =
+            Run { outcomes: outcomes.map(<[Outcome]>::to_vec), failure: None, entries: transcript.entries() };
         let mut comparison = Comparison::Equal;
         for candidate in candidates(old, new) {
             let (seen, played) = (Transcript::default(), tape.rewound());
@@ -187,19 +208,13 @@ impl Target {
                 .with_transcript(seen.clone())
                 .with_tape(TapeUse::Play(played))
                 .with_repeatable(surroundings.again());
-            let delivered = session.deliver(&candidate, changes).await.ok();
-            if let Some(failure) = delivered.as_ref().and_then(|delivered| delivered.target_failure.clone())
-                && failure.kind == FailureKind::Unavailable
-            {
-                return Err(failure);
-            }
-            let run = Run { outcomes: delivered.map(|delivered| delivered.outcomes), entries: seen.entries() };
+            let run = Run::of(session.deliver(&candidate, changes).await, &seen);
             comparison = self.judge_requests(&first, &run);
             if !matches!(comparison, Comparison::Different(_)) {
                 break;
             }
         }
-        Ok(comparison)
+        comparison
     }
 
     fn judge_requests(&self, old: &Run, new: &Run) -> Comparison {
@@ -207,7 +222,11 @@ impl Target {
         let base_path = base.as_ref().map_or("", url::Url::path);
         let mut found = compare_requests::differences(&sent(base_path, &old.entries), &sent(base_path, &new.entries));
         // What an adapter makes of answers to other requests than its own shows nothing.
-        if found.is_empty() { judge_outcomes(old, new, None, &mut found) } else { conclude(&mut found) }
+        match &new.failure {
+            Some(_) if found.is_empty() => Comparison::Unclear("the new adapter reports that the target as a whole fails"),
+            None if found.is_empty() => judge_outcomes(old, new, None, &mut found),
+            _ => conclude(&mut found),
+        }
     }
 }
 
@@ -234,6 +253,9 @@ fn only_working(changes: &[Change], run: &Run) -> Vec<Change> {
 /// Compares two runs at a database; `again` is a second run of the old adapter.
 fn judge_run(dialect: Dialect, old: &Run, new: &Run, again: Option<&Run>) -> Comparison {
     let is_delayed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Delayed);
+    if new.failure.is_some() {
+        return Comparison::Unclear("the new adapter reports that the target as a whole fails");
+    }
     if new.outcomes.iter().flatten().any(is_delayed) {
         return Comparison::Unclear("locks of others held up the changes");
     }
@@ -251,7 +273,7 @@ fn judge_run(dialect: Dialect, old: &Run, new: &Run, again: Option<&Run>) -> Com
 }
 
 /// Compares the outcomes too. What the old adapter confirms differently each time is not compared.
-fn judge_outcomes(old: &Run, new: &Run, again: Option<&Run>, found: &mut Differences) -> Comparison {
+fn judge_outcomes(old: &Run, new: &Run, again: Option<&Run>, found: &mut EffectDifferences) -> Comparison {
     let (Some(before), Some(now)) = (&old.outcomes, &new.outcomes) else {
         // A request without an answer ended one of the calls: what was sent until then was compared.
         return conclude(found);
@@ -270,18 +292,18 @@ fn judge_outcomes(old: &Run, new: &Run, again: Option<&Run>, found: &mut Differe
             (Outcome::Skipped(_), Outcome::Skipped(_)) | (Outcome::Failed(_), _) => {}
             _ => {
                 let place = format!("{} instead of {}", word(other), word(one));
-                found.add(Difference::new(DifferenceKind::OtherOutcome, &place, None));
+                found.add(EffectDifference::new(EffectDifferenceKind::OtherOutcome, &place, None));
             }
         }
     }
     conclude(found)
 }
 
-fn conclude(found: &mut Differences) -> Comparison {
+fn conclude(found: &mut EffectDifferences) -> Comparison {
     if found.is_empty() { Comparison::Equal } else { Comparison::Different(std::mem::take(found)) }
 }
 
-fn compare_receipts(old: &Receipt, new: &Receipt, repeated: Option<&Outcome>, found: &mut Differences) {
+fn compare_receipts(old: &Receipt, new: &Receipt, repeated: Option<&Outcome>, found: &mut EffectDifferences) {
     let parts = |receipt: &Receipt| {
         [
             ("remote id", Some(receipt.remote_id.clone())),
@@ -295,7 +317,7 @@ fn compare_receipts(old: &Receipt, new: &Receipt, repeated: Option<&Outcome>, fo
     };
     for (((name, one), (_, other)), (_, again)) in parts(old).into_iter().zip(parts(new)).zip(repeated) {
         if one != other && one == again {
-            found.add(Difference::new(DifferenceKind::OtherReceipt, name, None));
+            found.add(EffectDifference::new(EffectDifferenceKind::OtherReceipt, name, None));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::domain::difference::DifferenceKind;
+use crate::domain::effect_difference::EffectDifferenceKind;
 
 /// Deeper elements are compared as a whole.
 const DEPTH_MAX: usize = 64;
@@ -17,7 +17,7 @@ const NAME_BYTES_MAX: usize = 40;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct JsonDifference {
     pub(super) path: String,
-    pub(super) kind: DifferenceKind,
+    pub(super) kind: EffectDifferenceKind,
 }
 
 /// Each element that differs, once.
@@ -36,7 +36,7 @@ fn compare(old: &Value, new: &Value, path: &str, depth: usize, found: &mut BTree
         found.insert(JsonDifference { path, kind });
     };
     match (old, new) {
-        _ if depth >= DEPTH_MAX => add(DifferenceKind::OtherValue, path),
+        _ if depth >= DEPTH_MAX => add(EffectDifferenceKind::OtherValue, path),
         (Value::Object(before), Value::Object(now)) => {
             let path = resource_type(now).map_or(path, |kind| if is_type(kind) { kind } else { path });
             let names: BTreeSet<_> = before.keys().chain(now.keys()).collect();
@@ -45,10 +45,10 @@ fn compare(old: &Value, new: &Value, path: &str, depth: usize, found: &mut BTree
                 match (before.get(name), now.get(name)) {
                     (Some(one), Some(other)) => compare(one, other, &inner, depth + 1, found),
                     (Some(_), None) => {
-                        found.insert(JsonDifference { path: inner, kind: DifferenceKind::NotWritten });
+                        found.insert(JsonDifference { path: inner, kind: EffectDifferenceKind::NotWritten });
                     }
                     (None, _) => {
-                        found.insert(JsonDifference { path: inner, kind: DifferenceKind::AlsoWritten });
+                        found.insert(JsonDifference { path: inner, kind: EffectDifferenceKind::AlsoWritten });
                     }
                 }
             }
@@ -57,12 +57,12 @@ fn compare(old: &Value, new: &Value, path: &str, depth: usize, found: &mut BTree
             let inner = format!("{path}[]");
             before.iter().zip(now).for_each(|(one, other)| compare(one, other, &inner, depth + 1, found));
             if before.len() > now.len() {
-                found.insert(JsonDifference { path: inner, kind: DifferenceKind::NotWritten });
+                found.insert(JsonDifference { path: inner, kind: EffectDifferenceKind::NotWritten });
             } else if before.len() < now.len() {
-                found.insert(JsonDifference { path: inner, kind: DifferenceKind::AlsoWritten });
+                found.insert(JsonDifference { path: inner, kind: EffectDifferenceKind::AlsoWritten });
             }
         }
-        _ => add(DifferenceKind::OtherValue, path),
+        _ => add(EffectDifferenceKind::OtherValue, path),
     }
 }
 

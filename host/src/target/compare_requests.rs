@@ -7,7 +7,7 @@ use url::Url;
 
 use super::align::{Pair, align};
 use super::compare_json::{JsonDifference, json_differences};
-use crate::domain::difference::{Difference, DifferenceKind, Differences};
+use crate::domain::effect_difference::{EffectDifference, EffectDifferenceKind, EffectDifferences};
 use crate::domain::effects::path_template;
 use crate::plugin::{Operation, TranscriptEntry};
 
@@ -37,8 +37,8 @@ pub(super) fn sent<'a>(base_path: &str, entries: &'a [TranscriptEntry]) -> Vec<S
 }
 
 /// In what the new adapter's requests differ from the old one's.
-pub(super) fn differences(old: &[Sent<'_>], new: &[Sent<'_>]) -> Differences {
-    let mut found = Differences::default();
+pub(super) fn differences(old: &[Sent<'_>], new: &[Sent<'_>]) -> EffectDifferences {
+    let mut found = EffectDifferences::default();
     // Requests to one record are aligned first, then those of one template.
     let key = |sent: &Sent<'_>| (sent.method.to_owned(), sent.template.clone());
     let address = |sent: &Sent<'_>| format!("{} {}", sent.method, sent.url);
@@ -48,8 +48,8 @@ pub(super) fn differences(old: &[Sent<'_>], new: &[Sent<'_>]) -> Differences {
     for pair in align(&left, &right, |(_, address)| *address, |(sent, _)| key(sent)) {
         match pair {
             Pair::Both(one, other) => compare(&old[one], &new[other], &mut found),
-            Pair::Old(index) => found.add(whole(DifferenceKind::Missing, &old[index])),
-            Pair::New(index) => found.add(whole(DifferenceKind::Additional, &new[index])),
+            Pair::Old(index) => found.add(whole(EffectDifferenceKind::Missing, &old[index])),
+            Pair::New(index) => found.add(whole(EffectDifferenceKind::Additional, &new[index])),
         }
     }
     found
@@ -59,27 +59,27 @@ fn with<'a, 'b>(sent: &'b [Sent<'a>], addresses: &'b [String]) -> Vec<(&'b Sent<
     sent.iter().zip(addresses.iter().map(String::as_str)).collect()
 }
 
-fn whole(kind: DifferenceKind, sent: &Sent<'_>) -> Difference {
-    Difference::new(kind, &sent.template, None)
+fn whole(kind: EffectDifferenceKind, sent: &Sent<'_>) -> EffectDifference {
+    EffectDifference::new(kind, &sent.template, None)
 }
 
-fn compare(old: &Sent<'_>, new: &Sent<'_>, found: &mut Differences) {
+fn compare(old: &Sent<'_>, new: &Sent<'_>, found: &mut EffectDifferences) {
     let template = Some(new.template.as_str());
     if old.url != new.url {
-        found.add(Difference::new(DifferenceKind::OtherRecord, "the address", template));
+        found.add(EffectDifference::new(EffectDifferenceKind::OtherRecord, "the address", template));
     }
     for name in different_headers(old.headers, new.headers) {
-        found.add(Difference::new(DifferenceKind::OtherHeader, name, template));
+        found.add(EffectDifference::new(EffectDifferenceKind::OtherHeader, name, template));
     }
     if old.body == new.body {
         return;
     }
     let json = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).ok();
     let (Some(before), Some(now)) = (json(old.body), json(new.body)) else {
-        return found.add(Difference::new(DifferenceKind::OtherValue, "the body", template));
+        return found.add(EffectDifference::new(EffectDifferenceKind::OtherValue, "the body", template));
     };
     for JsonDifference { kind, path } in json_differences(&before, &now) {
-        found.add(Difference::new(kind, &path, template));
+        found.add(EffectDifference::new(kind, &path, template));
     }
 }
 

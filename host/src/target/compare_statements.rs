@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::align::{Pair, align};
 use crate::database::{Dialect, Value};
-use crate::domain::difference::{Difference, DifferenceKind, Differences};
+use crate::domain::effect_difference::{EffectDifference, EffectDifferenceKind, EffectDifferences};
 use crate::plugin::{Operation, OperationResult, StatementParts, TranscriptEntry, statement_parts};
 
 /// A statement that changed rows.
@@ -91,8 +91,8 @@ fn values(parts: &StatementParts, parameters: &[Value]) -> Vec<Value> {
 }
 
 /// In what the new adapter's writes differ from the old one's.
-pub(super) fn differences(old: &Written, new: &Written, unstable: &Unstable) -> Differences {
-    let mut found = Differences::default();
+pub(super) fn differences(old: &Written, new: &Written, unstable: &Unstable) -> EffectDifferences {
+    let mut found = EffectDifferences::default();
     let mut origins = Origins::default();
     let key = |write: &Write| (write.parts.verb, write.parts.table.clone());
     let (mut old_reads, mut new_reads) = (Vec::new(), Vec::new());
@@ -108,15 +108,15 @@ pub(super) fn differences(old: &Written, new: &Written, unstable: &Unstable) -> 
                 compare(one, other, &is_unstable, &origins, &mut found);
                 origins.inserted(one.inserted_id, other.inserted_id);
             }
-            Pair::Old(index) => found.add(whole(DifferenceKind::Missing, &old.0[index].parts)),
-            Pair::New(index) => found.add(whole(DifferenceKind::Additional, &new.0[index].parts)),
+            Pair::Old(index) => found.add(whole(EffectDifferenceKind::Missing, &old.0[index].parts)),
+            Pair::New(index) => found.add(whole(EffectDifferenceKind::Additional, &new.0[index].parts)),
         }
     }
     found
 }
 
-fn whole(kind: DifferenceKind, parts: &StatementParts) -> Difference {
-    Difference::new(kind, &sentence(parts), Some(&parts.template))
+fn whole(kind: EffectDifferenceKind, parts: &StatementParts) -> EffectDifference {
+    EffectDifference::new(kind, &sentence(parts), Some(&parts.template))
 }
 
 fn sentence(parts: &StatementParts) -> String {
@@ -129,7 +129,7 @@ fn sentence(parts: &StatementParts) -> String {
 }
 
 /// Compares two statements that are for the same.
-fn compare(old: &Write, new: &Write, is_unstable: &dyn Fn(usize) -> bool, origins: &Origins, found: &mut Differences) {
+fn compare(old: &Write, new: &Write, is_unstable: &dyn Fn(usize) -> bool, origins: &Origins, found: &mut EffectDifferences) {
     let table = &new.parts.table;
     let template = Some(new.parts.template.as_str());
     let place = |column: &str| format!("{table}.{column}");
@@ -137,13 +137,13 @@ fn compare(old: &Write, new: &Write, is_unstable: &dyn Fn(usize) -> bool, origin
         let columns = |write: &Write| write.parts.columns.iter().cloned().collect::<BTreeSet<_>>();
         let (before, now) = (columns(old), columns(new));
         for column in before.difference(&now) {
-            found.add(Difference::new(DifferenceKind::NotWritten, &place(column), template));
+            found.add(EffectDifference::new(EffectDifferenceKind::NotWritten, &place(column), template));
         }
         for column in now.difference(&before) {
-            found.add(Difference::new(DifferenceKind::AlsoWritten, &place(column), template));
+            found.add(EffectDifference::new(EffectDifferenceKind::AlsoWritten, &place(column), template));
         }
         if before == now {
-            found.add(whole(DifferenceKind::OtherStatement, &new.parts));
+            found.add(whole(EffectDifferenceKind::OtherStatement, &new.parts));
         }
         return compare_columns(old, new, &before.intersection(&now).cloned().collect(), found);
     }
@@ -152,17 +152,17 @@ fn compare(old: &Write, new: &Write, is_unstable: &dyn Fn(usize) -> bool, origin
         if one == other || (is_unstable(index) && origins.are_of_one(one, other)) {
             continue;
         }
-        let kind = if slot.is_written { DifferenceKind::OtherValue } else { DifferenceKind::OtherRecord };
+        let kind = if slot.is_written { EffectDifferenceKind::OtherValue } else { EffectDifferenceKind::OtherRecord };
         let unnamed = format!("value {}", index + 1);
-        found.add(Difference::new(kind, &place(slot.column.as_deref().unwrap_or(&unnamed)), template));
+        found.add(EffectDifference::new(kind, &place(slot.column.as_deref().unwrap_or(&unnamed)), template));
     }
     if old.rows != new.rows {
-        found.add(whole(DifferenceKind::OtherRows, &new.parts));
+        found.add(whole(EffectDifferenceKind::OtherRows, &new.parts));
     }
 }
 
 /// Compares the values of the columns that two different statements both write.
-fn compare_columns(old: &Write, new: &Write, columns: &BTreeSet<String>, found: &mut Differences) {
+fn compare_columns(old: &Write, new: &Write, columns: &BTreeSet<String>, found: &mut EffectDifferences) {
     let of = |write: &Write, column: &str| -> Vec<Value> {
         let slots = write.parts.slots.iter().zip(&write.values);
         let is_of = |slot: &crate::plugin::Slot| slot.is_written && slot.column.as_deref() == Some(column);
@@ -171,7 +171,7 @@ fn compare_columns(old: &Write, new: &Write, columns: &BTreeSet<String>, found: 
     for column in columns {
         if of(old, column) != of(new, column) {
             let place = format!("{}.{column}", new.parts.table);
-            found.add(Difference::new(DifferenceKind::OtherValue, &place, Some(&new.parts.template)));
+            found.add(EffectDifference::new(EffectDifferenceKind::OtherValue, &place, Some(&new.parts.template)));
         }
     }
 }

@@ -62,6 +62,7 @@ pub enum CallFailure {
 }
 
 /// One way to run an adapter at a target.
+#[derive(Clone)]
 pub struct TargetSession<'a> {
     pub(super) target: &'a Target,
     pub(super) context: CallContext,

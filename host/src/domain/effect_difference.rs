@@ -1,6 +1,6 @@
 //! A difference between what two adapters write for the same changes: named by templates and columns, never by values.
 //!
-//! A comparison keeps few of them (`Differences`), since one defect shows in every change. Read next:
+//! A comparison keeps few of them (`EffectDifferences`), since one defect shows in every change. Read next:
 //! `host/src/target/compare.rs`.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary;
 
-/// Differences that are kept; the others are only counted.
+/// EffectDifferences that are kept; the others are only counted.
 pub const DIFFERENCES_MAX: usize = 20;
 /// The longest template that is kept, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 300;
@@ -18,7 +18,7 @@ const NAME_BYTES_MAX: usize = 120;
 
 vocabulary! {
     /// In what the new adapter differs.
-    pub enum DifferenceKind {
+    pub enum EffectDifferenceKind {
         /// It writes another value into this column or element.
         OtherValue = "other-value",
         /// It writes other records: the condition or the address has another value.
@@ -48,9 +48,9 @@ vocabulary! {
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct EffectDifference {
     /// In what.
-    pub kind: DifferenceKind,
+    pub kind: EffectDifferenceKind,
     /// For example `patient_data.DOB`, `Patient.birthDate` or `applied instead of skipped`.
     pub place: String,
     /// The new adapter's statement or request, or the previous one's that is missing.
@@ -59,10 +59,10 @@ pub struct Difference {
     pub count: u64,
 }
 
-impl Difference {
+impl EffectDifference {
     /// A difference that was found once.
     #[must_use]
-    pub fn new(kind: DifferenceKind, place: &str, template: Option<&str>) -> Self {
+    pub fn new(kind: EffectDifferenceKind, place: &str, template: Option<&str>) -> Self {
         let template = template.map(|template| cut(template, TEMPLATE_BYTES_MAX));
         Self { kind, place: cut(place, NAME_BYTES_MAX), template, count: 1 }
     }
@@ -75,22 +75,22 @@ fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}…", &text[..text.floor_char_boundary(bytes_max - '…'.len_utf8())])
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for EffectDifference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.place;
         match self.kind {
-            DifferenceKind::OtherValue => write!(formatter, "another value in `{place}`"),
-            DifferenceKind::OtherRecord => write!(formatter, "other records: another value in the condition on `{place}`"),
-            DifferenceKind::NotWritten => write!(formatter, "`{place}` is no longer written"),
-            DifferenceKind::AlsoWritten => write!(formatter, "`{place}` is written too"),
-            DifferenceKind::Additional => write!(formatter, "an additional {place}"),
-            DifferenceKind::Missing => write!(formatter, "no {place} any more"),
-            DifferenceKind::OtherStatement => write!(formatter, "another statement: {place}"),
-            DifferenceKind::OtherRows => write!(formatter, "another number of rows changed by {place}"),
-            DifferenceKind::OtherHeader => write!(formatter, "another value of the header `{place}`"),
-            DifferenceKind::OtherOutcome => write!(formatter, "another outcome: {place}"),
-            DifferenceKind::OtherReceipt => write!(formatter, "another {place} confirmed"),
-            DifferenceKind::NotComparable => write!(formatter, "nothing could be compared: {place}"),
+            EffectDifferenceKind::OtherValue => write!(formatter, "another value in `{place}`"),
+            EffectDifferenceKind::OtherRecord => write!(formatter, "other records: another value in the condition on `{place}`"),
+            EffectDifferenceKind::NotWritten => write!(formatter, "`{place}` is no longer written"),
+            EffectDifferenceKind::AlsoWritten => write!(formatter, "`{place}` is written too"),
+            EffectDifferenceKind::Additional => write!(formatter, "an additional {place}"),
+            EffectDifferenceKind::Missing => write!(formatter, "no {place} any more"),
+            EffectDifferenceKind::OtherStatement => write!(formatter, "another statement: {place}"),
+            EffectDifferenceKind::OtherRows => write!(formatter, "another number of rows changed by {place}"),
+            EffectDifferenceKind::OtherHeader => write!(formatter, "another value of the header `{place}`"),
+            EffectDifferenceKind::OtherOutcome => write!(formatter, "another outcome: {place}"),
+            EffectDifferenceKind::OtherReceipt => write!(formatter, "another {place} confirmed"),
+            EffectDifferenceKind::NotComparable => write!(formatter, "nothing could be compared: {place}"),
         }?;
         if self.count > 1 { write!(formatter, " ({} times)", self.count) } else { Ok(()) }
     }
@@ -98,17 +98,17 @@ impl fmt::Display for Difference {
 
 /// The differences of one comparison. Equal ones are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Differences {
-    list: Vec<Difference>,
-    /// Differences beyond those of the list.
+pub struct EffectDifferences {
+    list: Vec<EffectDifference>,
+    /// EffectDifferences beyond those of the list.
     #[serde(default)]
     others: u64,
 }
 
-impl Differences {
+impl EffectDifferences {
     /// The first different ones.
     #[must_use]
-    pub fn list(&self) -> &[Difference] {
+    pub fn list(&self) -> &[EffectDifference] {
         &self.list
     }
 
@@ -125,8 +125,8 @@ impl Differences {
     }
 
     /// Adds one.
-    pub fn add(&mut self, found: Difference) {
-        let is_same = |known: &&mut Difference| {
+    pub fn add(&mut self, found: EffectDifference) {
+        let is_same = |known: &&mut EffectDifference| {
             known.kind == found.kind && known.place == found.place && known.template == found.template
         };
         if let Some(known) = self.list.iter_mut().find(is_same) {
@@ -146,7 +146,7 @@ impl Differences {
 }
 
 /// The first three in one line, for a message.
-impl fmt::Display for Differences {
+impl fmt::Display for EffectDifferences {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_MAX: usize = 3;
         for (index, difference) in self.list.iter().take(SHOWN_MAX).enumerate() {
@@ -164,13 +164,13 @@ impl fmt::Display for Differences {
 mod tests {
     use super::*;
 
-    fn other_value(place: &str) -> Difference {
-        Difference::new(DifferenceKind::OtherValue, place, Some("UPDATE t SET a = ?"))
+    fn other_value(place: &str) -> EffectDifference {
+        EffectDifference::new(EffectDifferenceKind::OtherValue, place, Some("UPDATE t SET a = ?"))
     }
 
     #[test]
     fn equal_differences_are_counted_and_the_list_is_bounded() {
-        let mut found = Differences::default();
+        let mut found = EffectDifferences::default();
         assert!(found.is_empty());
         for number in 0..DIFFERENCES_MAX + 5 {
             found.add(other_value(&format!("t.column_{number}")));
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((found.list().len(), found.others()), (DIFFERENCES_MAX, 5));
         assert_eq!(found.list()[0].count, DIFFERENCES_MAX as u64 + 6);
         let stored = serde_json::to_string(&found).unwrap();
-        assert_eq!(serde_json::from_str::<Differences>(&stored).unwrap(), found);
+        assert_eq!(serde_json::from_str::<EffectDifferences>(&stored).unwrap(), found);
         let mut twice = found.clone();
         twice.extend(found.clone());
         assert_eq!((twice.list()[1].count, twice.others()), (2, 10));
@@ -187,17 +187,17 @@ mod tests {
 
     #[test]
     fn a_message_has_the_first_differences() {
-        let mut found = Differences::default();
+        let mut found = EffectDifferences::default();
         ["a.b", "a.b", "c.d"].map(other_value).into_iter().for_each(|one| found.add(one));
         assert_eq!(found.to_string(), "another value in `a.b` (2 times); another value in `c.d`");
-        found.add(Difference::new(DifferenceKind::Additional, "UPDATE of t", None));
-        found.add(Difference::new(DifferenceKind::NotWritten, "t.sex", None));
+        found.add(EffectDifference::new(EffectDifferenceKind::Additional, "UPDATE of t", None));
+        found.add(EffectDifference::new(EffectDifferenceKind::NotWritten, "t.sex", None));
         assert!(found.to_string().ends_with("; an additional UPDATE of t; and 1 more"), "{found}");
     }
 
     #[test]
     fn a_long_template_and_a_long_name_are_cut_off() {
-        let long = Difference::new(DifferenceKind::OtherValue, &"é".repeat(500), Some(&"é".repeat(500)));
+        let long = EffectDifference::new(EffectDifferenceKind::OtherValue, &"é".repeat(500), Some(&"é".repeat(500)));
         assert!(long.place.len() <= NAME_BYTES_MAX && long.place.ends_with('…'));
         assert!(long.template.is_some_and(|template| template.len() <= TEMPLATE_BYTES_MAX));
     }
