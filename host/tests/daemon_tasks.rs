@@ -95,6 +95,7 @@ fn options() -> SyncOptions {
         breaker: BreakerPolicy::default(),
         retention: Retention { finished_ms: 86_400_000, journal_ms: 86_400_000 },
         journal: true,
+        compare_effects: true,
         fifo_types: Vec::new(),
         disabled_targets: Vec::new(),
     }

@@ -47,8 +47,10 @@ impl Pattern {
             AuditAction::ConflictsResolve
             | AuditAction::FailedDismiss
             | AuditAction::Migrate
+            | AuditAction::PluginAccept
             | AuditAction::PluginInstall
             | AuditAction::PluginReload
+            | AuditAction::PluginReplay
             | AuditAction::PluginRollback
             | AuditAction::Resync
             | AuditAction::Retry

@@ -81,7 +81,9 @@ fn of_target(verb: &target::Verb) -> AuditAction {
 fn of_plugin(verb: &plugin::Verb) -> Option<AuditAction> {
     match verb {
         plugin::Verb::Install(_) => Some(AuditAction::PluginInstall),
+        plugin::Verb::Accept(_) => Some(AuditAction::PluginAccept),
         plugin::Verb::DryRun(_) => Some(AuditAction::PluginDryRun),
+        plugin::Verb::Replay(_) => Some(AuditAction::PluginReplay),
         plugin::Verb::Rollback(_) => Some(AuditAction::PluginRollback),
         plugin::Verb::Reload(_) => Some(AuditAction::PluginReload),
         plugin::Verb::List { .. }

@@ -194,6 +194,16 @@ fn show_target(name: &str, target: &TargetStatus, snapshot: &StatusSnapshot, now
     if let Some(verification) = &target.verified {
         line(&format!("      {}", sentence(name, verification)));
     }
+    if let Some(held) = &target.held {
+        let text = format!(
+            "held: {} {} sha256:{}... writes something else: {}; `host plugin accept --target {name}` activates it",
+            held.name,
+            held.version,
+            prefix(&held.sha256),
+            held.differences
+        );
+        line(&format!("      {}", paint(AnsiColor::Yellow, &text)));
+    }
     if let Some(error) = &target.error_message {
         let since = target.error_ms.map(|millis| format!(" (since {})", age(millis))).unwrap_or_default();
         line(&format!("      {error}{since}"));

@@ -83,6 +83,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "verified": target.verified.as_ref().map(verification_json),
         "breaker": target.breaker,
         "adapter": adapter,
+        "held": target.held,
         "summary": target.summary,
         "oldest_pending_ms": target.oldest_pending_ms,
         "estimate_ms": target.estimate_ms,

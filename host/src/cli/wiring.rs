@@ -221,6 +221,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
             journal_ms: i64::from(config.retention.journal_days) * DAY_MS,
         },
         journal: sync.journal,
+        compare_effects: sync.compare_effects,
         fifo_types: fifo_types(config),
         disabled_targets: disabled.map(|target| target.name.clone()).collect(),
     }

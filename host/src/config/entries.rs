@@ -151,13 +151,22 @@ fn of_plugins(entries: &mut Entries<'_>, plugins: &PluginsConfig) {
 }
 
 fn of_sync(entries: &mut Entries<'_>, sync: &SyncConfig) {
-    let SyncConfig { poll_interval_ms, lease_ms, drain_timeout_ms, recheck_interval_ms, journal, retry, breaker } =
-        sync;
+    let SyncConfig {
+        poll_interval_ms,
+        lease_ms,
+        drain_timeout_ms,
+        recheck_interval_ms,
+        journal,
+        compare_effects,
+        retry,
+        breaker,
+    } = sync;
     entries.shown("poll_interval_ms", poll_interval_ms);
     entries.shown("lease_ms", lease_ms);
     entries.shown("drain_timeout_ms", drain_timeout_ms);
     entries.shown("recheck_interval_ms", recheck_interval_ms);
     entries.shown("journal", journal);
+    entries.shown("compare_effects", compare_effects);
     let RetryPolicy { attempts_max, base_ms, cap_ms } = retry;
     let mut of_retry = entries.of("retry");
     of_retry.shown("attempts_max", attempts_max);

@@ -19,6 +19,8 @@ pub struct SyncConfig {
     pub recheck_interval_ms: u64,
     /// Whether each attempt is recorded in the journal.
     pub journal: bool,
+    /// Whether a new adapter is activated only if it writes what the active one writes.
+    pub compare_effects: bool,
     /// `[sync.retry]`: retries of a change after a transient failure.
     pub retry: RetryPolicy,
     /// `[sync.breaker]`: a target that is down.
@@ -42,6 +44,7 @@ pub(super) fn read_sync(mut sync: SectionReader<'_>) -> (SyncConfig, u32) {
         drain_timeout_ms: sync.integer("drain_timeout_ms", 0..=HOUR_MS, 30_000),
         recheck_interval_ms: sync.integer("recheck_interval_ms", 1_000..=24 * HOUR_MS, 300_000),
         journal: sync.boolean("journal", true),
+        compare_effects: sync.boolean("compare_effects", true),
         retry: read_retry(sync.section("retry")),
         breaker: read_breaker(sync.section("breaker")),
     };

@@ -12,6 +12,7 @@ pub mod clues;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;
+pub mod effect_difference;
 pub mod effects;
 pub mod grants;
 pub mod headers;

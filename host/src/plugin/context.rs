@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{AttemptRecorder, Limits, Transcript};
+use super::{AttemptRecorder, Limits, Repeatable, TapeUse, Transcript};
 use crate::domain::change::RemoteEdit;
 
 /// What stays the same for every call to a target.
@@ -18,10 +18,14 @@ pub struct CallContext {
     pub limits: Limits,
     /// Receives a copy of the adapter's log lines.
     pub log_tap: Option<LogTap>,
-    /// Records the operations at the target, in a dry run.
+    /// Records the operations at the target, in a dry run or a comparison.
     pub transcript: Option<Transcript>,
     /// Records the effects at the target, for the journal.
     pub recorder: Option<AttemptRecorder>,
+    /// Records the answers of an HTTP target, or gives them again, in a comparison.
+    pub tape: Option<TapeUse>,
+    /// The clock and the random numbers, in a comparison.
+    pub repeatable: Option<Repeatable>,
 }
 
 /// The context that an adapter receives with every `apply` and `observe`, next to their subjects.

@@ -6,11 +6,11 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::CallContext;
 use super::capability::http::HttpCapability;
 use super::capability::sql::SqlCapability;
 use super::limits::{LimitExceeded, MemoryLimiter};
 use super::meters::Meters;
+use super::{CallContext, Repeatable};
 
 /// The data of a call's store. It lives exactly as long as the call.
 pub(super) struct CallState {
@@ -36,7 +36,8 @@ impl CallState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(context.limits.handles_max).unwrap_or(usize::MAX));
         let memory = MemoryLimiter::new(&context.limits);
-        Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
+        let wasi = nothing(context.repeatable.as_ref());
+        Self { context, adapter, memory, meters, sql, http, table, wasi, wasi_http: WasiHttpCtx::new() }
     }
 
     /// Counts one call of the adapter to an interface of this project. `describe` has no capability, so it must not
@@ -62,8 +63,11 @@ impl CallState {
 pub(super) struct NoCapability;
 
 /// WASI with nothing granted: no files, environment, arguments, standard streams, sockets or name lookup.
-fn nothing() -> WasiCtx {
+fn nothing(repeatable: Option<&Repeatable>) -> WasiCtx {
     let mut builder = WasiCtx::builder();
+    if let Some(repeatable) = repeatable {
+        repeatable.surround(&mut builder);
+    }
     builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(1 << 20);
     builder.socket_addr_check(|_, _| Box::pin(async { false }));
     builder.build()

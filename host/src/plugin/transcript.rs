@@ -1,7 +1,8 @@
-//! Records the operations of an adapter at its target in one call, with their results, for `host plugin dry-run`.
+//! Records the operations of an adapter at its target, with their results, for `host plugin dry-run` and for the
+//! comparison of two adapters (`host/src/target/compare.rs`).
 //!
-//! A transcript holds patients' data: it is never logged, and only the command that requested it shows it. It never
-//! holds credentials, because a request is recorded before the host adds them.
+//! A transcript holds patients' data: it is never logged, and only the command that requested it shows it. A comparison
+//! keeps nothing of it. It never holds credentials, because a request is recorded before the host adds them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -30,6 +30,21 @@ vocabulary! {
         Refused = "refused",
         /// The one before was activated in its place.
         RolledBack = "rolled-back",
+        /// It writes something else than the active one, and waits for an operator.
+        Held = "held",
+        /// An operator has accepted a held one.
+        Accepted = "accepted",
+    }
+}
+
+impl AdapterEventKind {
+    /// Whether the adapter was active after it.
+    #[must_use]
+    pub fn is_activation(self) -> bool {
+        match self {
+            Self::InForce | Self::RolledBack => true,
+            Self::Refused | Self::Held | Self::Accepted => false,
+        }
     }
 }
 
@@ -79,6 +94,10 @@ pub struct DesiredState {
     pub learned_revision: i64,
     /// The last report of a host, perhaps another one, was that the target is down.
     pub is_reported_down: bool,
+    /// The adapter that writes something else than the active one, until an operator accepts it.
+    pub held_sha256: Option<String>,
+    /// The adapter that was held and that an operator has accepted.
+    pub accepted_sha256: Option<String>,
 }
 
 impl Store {
@@ -93,7 +112,7 @@ impl Store {
         transaction.rollback().await?;
         let Some(row) = rows.rows.into_iter().next() else { return Ok(DesiredState::default()) };
         let mut reader = RowReader::new(operation, row);
-        Ok(DesiredState {
+        let mut desired = DesiredState {
             paused: reader.integer()? != 0,
             adapter_sha256: reader.optional_text()?,
             rejected_sha256: reader.optional_text()?,
@@ -102,28 +121,43 @@ impl Store {
             learned_basis: reader.optional_text()?,
             learned_revision: reader.optional_integer()?.unwrap_or_default(),
             is_reported_down: reader.integer()? != 0,
-        })
+            ..DesiredState::default()
+        };
+        let (decided, accepted_at) = (reader.optional_text()?, reader.optional_integer()?);
+        match accepted_at {
+            None => desired.held_sha256 = decided,
+            Some(_) => desired.accepted_sha256 = decided,
+        }
+        Ok(desired)
     }
 
     /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback
-    /// ends, and deliveries that the previous adapter skipped become pending again.
+    /// and the hold of another adapter end, and deliveries that the previous adapter skipped become pending again.
+    /// Returns `false`, and writes nothing, while the adapter is held.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn activate_adapter(&self, event: &AdapterEvent<'_>, bytes: &[u8]) -> Result<(), StoreError> {
+    pub async fn activate_adapter(&self, event: &AdapterEvent<'_>, bytes: &[u8]) -> Result<bool, StoreError> {
         self.keep_adapter(event.sha256, bytes).await?;
-        rerun("activate adapter", || async {
+        let is_active = rerun("activate adapter", || async {
             let mut transaction = self.begin(&format!("record the adapter of target `{}`", event.target)).await?;
+            if transaction.is_held(event.target.as_str(), event.sha256).await? {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
             if transaction.activate(event).await? {
                 transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;
                 transaction.reject(event.target, None).await?;
+                transaction.end_hold(event.target).await?;
                 // Another adapter may support what the previous one skipped.
                 transaction.retry_skipped(event.target.as_str(), &RetryFilter::default()).await?;
             }
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(true)
         })
         .await?;
-        self.forget_old_adapters(event.target.as_str()).await
+        self.forget_old_adapters(event.target.as_str()).await?;
+        Ok(is_active)
     }
 
     /// Activates an adapter in the place of `from`, which no host loads from a file again until an operator requests
@@ -198,7 +232,8 @@ impl Store {
         Ok(replaced_by_roll_backs(&self.adapter_history(Some(target), HISTORY_MAX).await?))
     }
 
-    /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back.
+    /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back. One that was
+    /// held is compared anew.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -206,6 +241,7 @@ impl Store {
         rerun("request reload", || async {
             let mut transaction = self.begin(&format!("ask for a reload of target `{target}`")).await?;
             transaction.reject(target, None).await?;
+            transaction.end_hold(target).await?;
             transaction.run(RequestReload { target: target.as_str() }).await?;
             transaction.commit().await
         })
@@ -260,7 +296,7 @@ impl Store {
     async fn forget_old_adapters(&self, target: &str) -> Result<(), StoreError> {
         let mut seen: Vec<String> = Vec::new();
         for record in self.adapter_history(Some(target), HISTORY_MAX).await? {
-            if record.event != AdapterEventKind::Refused && !seen.contains(&record.sha256) {
+            if record.event.is_activation() && !seen.contains(&record.sha256) {
                 seen.push(record.sha256);
             }
         }
@@ -279,21 +315,21 @@ impl Store {
 /// What the roll-backs at the head of a history have replaced, which begins with the newest event. An activation ends
 /// them.
 fn replaced_by_roll_backs(history: &[AdapterRecord]) -> Vec<String> {
-    let was_active: Vec<_> = history.iter().filter(|record| record.event != AdapterEventKind::Refused).collect();
+    let was_active: Vec<_> = history.iter().filter(|record| record.event.is_activation()).collect();
     let pairs = was_active.windows(2).take_while(|pair| pair[0].event == AdapterEventKind::RolledBack);
     pairs.map(|pair| pair[1].sha256.clone()).collect()
 }
 
 impl StoreTransaction {
     /// Returns `false` when it was active already.
-    async fn activate(&mut self, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
+    pub(super) async fn activate(&mut self, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
         let AdapterEvent { target, name, version, sha256, .. } = *event;
         let target = target.as_str();
         self.run(RememberPreviousAdapter { target, sha256 }).await?;
         Ok(self.run(ActivateAdapter { target, name, version, sha256 }).await?.rows_affected == 1)
     }
 
-    async fn record_adapter_event(
+    pub(super) async fn record_adapter_event(
         &mut self,
         kind: AdapterEventKind,
         event: &AdapterEvent<'_>,
@@ -303,7 +339,7 @@ impl StoreTransaction {
         self.run(AddAdapterEvent { target, sha256, name, version, event, reason, host }).await.map(drop)
     }
 
-    async fn reject(&mut self, target: &TargetName, sha256: Option<&str>) -> Result<(), StoreError> {
+    pub(super) async fn reject(&mut self, target: &TargetName, sha256: Option<&str>) -> Result<(), StoreError> {
         self.run(RejectAdapter { target: target.as_str(), sha256 }).await.map(drop)
     }
 }

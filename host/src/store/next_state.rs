@@ -1,9 +1,9 @@
 //! Reads the next state of one aggregate for a target, for dry runs. It begins no lease and changes no row.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::readable;
-use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
+use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink, RecentlyDone};
 use super::{RowReader, Store, StoreError, StoreTransaction, survivor_reference};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation, Reference};
@@ -11,6 +11,9 @@ use crate::domain::clinical::TYPES;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::vocabulary;
+
+/// Deliveries that are read at a time to find the last ones.
+const RECENT_PAGE: u32 = 1_000;
 
 vocabulary! {
     /// The source of a state.
@@ -74,6 +77,59 @@ impl Store {
             self.show_references(target.as_str(), &mut next.change).await?;
         }
         Ok(found)
+    }
+}
+
+impl Store {
+    /// The states that `target` would get of aggregates that it has confirmed since a time (milliseconds since
+    /// 1970-01-01 UTC), the newest change first; at most `limit`. What was purged is not found.
+    ///
+    /// # Errors
+    /// As [`Store::next_state`].
+    pub async fn recent_states(
+        &self,
+        target: &TargetName,
+        since: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<NextState>, StoreError> {
+        let mut states = Vec::new();
+        for key in self.recent_keys(target, since.unwrap_or(i64::MIN), limit).await? {
+            states.extend(self.next_state(target, &key).await?);
+        }
+        Ok(states)
+    }
+
+    async fn recent_keys(
+        &self,
+        target: &TargetName,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<AggregateKey>, StoreError> {
+        let operation = "read what was delivered lately";
+        let (mut keys, mut seen, mut before) = (Vec::new(), HashSet::new(), i64::MAX);
+        while keys.len() < limit as usize {
+            let page = RecentlyDone { target: target.as_str(), before, limit: RECENT_PAGE };
+            let rows = self.fetch_alone(operation, page).await?.rows;
+            let is_last = rows.len() < RECENT_PAGE as usize;
+            let mut any_is_recent = false;
+            for row in rows {
+                let mut reader = RowReader::new(operation, row);
+                before = reader.integer()?;
+                let key = reader.aggregate_key()?;
+                // A late retry may have confirmed an older change later.
+                if reader.optional_integer()?.is_none_or(|finished_at| finished_at < since) {
+                    continue;
+                }
+                any_is_recent = true;
+                if keys.len() < limit as usize && seen.insert(key.clone()) {
+                    keys.push(key);
+                }
+            }
+            if is_last || !any_is_recent {
+                break;
+            }
+        }
+        Ok(keys)
     }
 }
 

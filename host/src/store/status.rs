@@ -8,7 +8,7 @@ use super::in_flight::NEVER_SKIPPED;
 use super::sql::{
     CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries, RecentOfAggregate,
 };
-use super::{Counts, RowReader, Store, StoreError, StoreTransaction, Verification};
+use super::{Counts, HeldAdapter, RowReader, Store, StoreError, StoreTransaction, Verification};
 use crate::database::Value;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
@@ -50,6 +50,8 @@ pub struct TargetStatus {
     pub last_delivery_ms: Option<i64>,
     /// Whether it still holds what was delivered.
     pub verified: Option<Verification>,
+    /// The adapter that is held.
+    pub held: Option<HeldAdapter>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +138,11 @@ impl Store {
         transaction.estimate(&mut snapshot).await?;
         for (name, target) in &mut snapshot.targets {
             target.verified = transaction.verifications(name).await?.last;
+        }
+        for (name, hold) in transaction.holds().await? {
+            if let Some(target) = snapshot.targets.get_mut(&name) {
+                target.held = Some(hold);
+            }
         }
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max, aggregate).await?;

@@ -1,22 +1,31 @@
 //! The canary: a new adapter that gets a few deliveries before it is activated. Its outcomes are compared with those of
 //! the old adapter.
 //!
-//! All other batches still use the old adapter. One worker delivers the canary's batch. If the canary fails a delivery
-//! of it, the old adapter gets the batch too, and the old one's outcomes count. So a faulty canary fails no delivery.
+//! All other batches still use the old adapter. One worker delivers the canary's batch, after it has compared what both
+//! adapters write for it (`comparing.rs`). If the canary fails a delivery of it, the old adapter gets the batch too, and
+//! the old one's outcomes count. So a faulty canary fails no delivery.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::domain::change::{FailureKind, Outcome};
+use crate::domain::effect_difference::EffectDifferences;
 use crate::target::CheckedAdapter;
 
 /// Deliveries of a canary at most.
 pub(super) const CANARY_MAX: u32 = 20;
 
+/// After this number of comparisons that have shown nothing, a canary is held.
+const UNCLEAR_MAX: u32 = 5;
+
 /// A new adapter that may deliver one batch.
 pub(super) struct Canary {
     pub(super) candidate: Arc<CheckedAdapter>,
     is_taken: AtomicBool,
+    /// What it writes must still be compared with what the old adapter writes.
+    wants_comparison: AtomicBool,
+    /// Comparisons that have shown nothing.
+    unclear: AtomicU32,
 }
 
 /// The result of a canary.
@@ -26,11 +35,33 @@ pub(super) enum CanaryResult {
     Passed,
     /// It failed more. The reason is for the operator.
     Rejected(String),
+    /// It writes something else.
+    Held(EffectDifferences),
 }
 
 impl Canary {
-    pub(super) fn new(candidate: Arc<CheckedAdapter>) -> Self {
-        Self { candidate, is_taken: AtomicBool::new(false) }
+    pub(super) fn new(candidate: Arc<CheckedAdapter>, wants_comparison: bool) -> Self {
+        Self {
+            candidate,
+            is_taken: AtomicBool::new(false),
+            wants_comparison: AtomicBool::new(wants_comparison),
+            unclear: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether what it writes must still be compared.
+    pub(super) fn wants_comparison(&self) -> bool {
+        self.wants_comparison.load(Ordering::Acquire)
+    }
+
+    /// What it writes was compared with what the old adapter writes, as far as that is possible.
+    pub(super) fn compared(&self) {
+        self.wants_comparison.store(false, Ordering::Release);
+    }
+
+    /// Counts a comparison that has shown nothing; `true` when there are too many of them.
+    pub(super) fn is_too_unclear(&self) -> bool {
+        self.unclear.fetch_add(1, Ordering::AcqRel) + 1 >= UNCLEAR_MAX
     }
 
     /// Takes the canary's batch; `false` when another worker has taken it.

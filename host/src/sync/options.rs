@@ -46,6 +46,8 @@ pub struct SyncOptions {
     pub retention: Retention,
     /// Whether each attempt is recorded in the journal.
     pub journal: bool,
+    /// Whether a new adapter is activated only if it writes what the active one writes.
+    pub compare_effects: bool,
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
     /// Targets that the configuration names and disables.

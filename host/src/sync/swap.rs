@@ -1,9 +1,10 @@
 //! Decides which adapter a target uses: the file's, the one that other hosts of this store use, or the previous one.
 //!
 //! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded
-//! in the store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter
-//! that crashes within the rollback window is rolled back. A rejected or rolled back one stays out until there is
-//! another file or an operator asks (`host plugin reload`). Calls under way end on the adapter that they began with.
+//! in the store; the other hosts then adopt it from there. One that fails more than the old one is rejected. One that
+//! writes something else is held (`holding.rs`). An adapter that crashes within the rollback window is rolled back. A
+//! rejected or rolled back one stays out until there is another file or an operator asks (`host plugin reload`). Calls
+//! under way end on the adapter that they began with.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::control::TargetControl;
 use super::demand::Demand;
 use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
-use crate::plugin::{Adapter, PluginError, Runtime, read_component};
+use crate::plugin::{Adapter, Runtime};
 use crate::store::{AdapterEvent, DesiredState};
 
 /// When nothing was due for this long, the canary is activated after its check alone. Its first deliveries are still
@@ -34,38 +35,38 @@ type FileStamp = Option<(u64, SystemTime)>;
 #[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) adapter: Arc<Adapter>,
-    bytes: Arc<Vec<u8>>,
+    pub(super) bytes: Arc<Vec<u8>>,
 }
 
 impl Loaded {
-    fn sha256(&self) -> &str {
+    pub(super) fn sha256(&self) -> &str {
         self.adapter.sha256()
     }
 }
 
 /// A canary under way.
-struct CanaryRun {
-    loaded: Loaded,
-    canary: Arc<Canary>,
+pub(super) struct CanaryRun {
+    pub(super) loaded: Loaded,
+    pub(super) canary: Arc<Canary>,
     since: Instant,
     /// It was activated on its check, and has delivered nothing yet.
-    is_active: bool,
+    pub(super) is_active: bool,
 }
 
 /// The adapters of one target.
 pub(super) struct AdapterSwap {
-    control: Arc<TargetControl>,
-    runtime: Arc<Runtime>,
+    pub(super) control: Arc<TargetControl>,
+    pub(super) runtime: Arc<Runtime>,
     demand: Arc<Demand>,
-    current: Option<Loaded>,
+    pub(super) current: Option<Loaded>,
     /// The adapter that the current one replaced, and when.
-    previous: Option<(Loaded, Instant)>,
+    pub(super) previous: Option<(Loaded, Instant)>,
     canary_run: Option<CanaryRun>,
     stamp: FileStamp,
     reloads_seen: Option<i64>,
     /// An adapter of other hosts that this one could not adopt; kept so that this is logged once.
     not_adopted: Option<String>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl AdapterSwap {
@@ -114,11 +115,14 @@ impl AdapterSwap {
         if self.stop.is_cancelled() {
             return file;
         }
-        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
+        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, held_sha256: held, .. }) = desired
+        else {
             return file;
         };
+        let is_held = file.as_ref().is_ok_and(|loaded| held.as_deref() == Some(loaded.sha256()));
         let why = match &file {
             Ok(loaded) if loaded.sha256() == active => return file,
+            Ok(_) if is_held => "the file's adapter is held, since it writes something else".to_owned(),
             Ok(loaded) if self.is_rolled_back(loaded, rejected.as_deref()).await => {
                 "the file's adapter was rolled back".to_owned()
             }
@@ -131,6 +135,14 @@ impl AdapterSwap {
                 tracing::warn!(target_name = %self.control.name(), sha256 = active, why, "adapter taken from the store");
                 Ok(kept)
             }
+            Err(failure) if is_held => Err(Failure::new(
+                failure.kind,
+                format!(
+                    "{why}, and the active one cannot be used: {}; fix: put its file back, or `host plugin accept --target {}`",
+                    failure.message,
+                    self.control.name()
+                ),
+            )),
             Err(failure) => {
                 tracing::warn!(target_name = %self.control.name(), error = %failure.message, "the store's adapter cannot be used");
                 file
@@ -150,7 +162,7 @@ impl AdapterSwap {
         self.reloads_seen = Some(desired.reload_requests);
         if has_new_file || is_requested {
             self.stamp = stamp;
-            self.consider_file(desired.rejected_sha256.as_deref()).await;
+            self.consider_file(&desired).await;
         } else if let Some(wanted) = desired.adapter_sha256 {
             self.adopt_shared_adapter(&wanted).await;
         }
@@ -163,20 +175,23 @@ impl AdapterSwap {
         }
         self.stamp = file_stamp(&self.control.target().spec.adapter).await;
         let desired = self.control.desired_state().await.unwrap_or_default();
-        self.consider_file(desired.rejected_sha256.as_deref()).await;
+        self.consider_file(&desired).await;
     }
 
-    /// Makes the file's adapter a canary, unless it is the current one.
-    async fn consider_file(&mut self, rejected: Option<&str>) {
+    /// Makes the file's adapter a canary, unless it is the current one or is held.
+    async fn consider_file(&mut self, desired: &DesiredState) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
             Err(_) if self.stop.is_cancelled() => return,
             Err(failure) => return self.reject(None, &failure).await,
         };
+        if !self.is_let_through(&loaded, desired).await {
+            return;
+        }
         if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
-        if self.is_rolled_back(&loaded, rejected).await {
+        if self.is_rolled_back(&loaded, desired.rejected_sha256.as_deref()).await {
             let failure = Failure::new(
                 FailureKind::Adapter,
                 "it was rolled back: put another file in its place, or run `host plugin reload`",
@@ -187,15 +202,15 @@ impl AdapterSwap {
             Ok(report) => report,
             Err(failure) => return self.reject(Some(&loaded), &failure).await,
         };
+        let wants_comparison = self.wants_comparison(&loaded, desired);
         let Some(OpenGate { active, .. }) = self.control.open_gate() else {
             // A paused target has no deliveries for a canary.
-            self.current = Some(loaded);
-            return self.record_active().await;
+            return self.activate_while_paused(loaded, report.state, wants_comparison).await;
         };
         // The new canary is compared with the previous one if that was activated and has delivered nothing yet.
         let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());
         let candidate = self.control.checked(loaded.adapter.clone(), report.state).await;
-        let canary = Arc::new(Canary::new(candidate));
+        let canary = Arc::new(Canary::new(candidate, wants_comparison));
         self.control.set_gate(Gate::Open(self.control.opened(active, Some(canary.clone()))));
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
@@ -234,10 +249,15 @@ impl AdapterSwap {
         let Some(run) = self.canary_run.take_if(|run| Arc::ptr_eq(&run.canary, tried)) else { return };
         match result {
             CanaryResult::Passed => {
-                if !run.is_active {
-                    self.replace_current(run.loaded).await;
+                if run.is_active || self.replace_current(run.loaded).await {
+                    self.control.deliver_through(run.canary.candidate.clone());
+                } else {
+                    self.end_canary();
                 }
-                self.control.deliver_through(run.canary.candidate.clone());
+            }
+            CanaryResult::Held(differences) => {
+                self.end_canary();
+                self.hold(run.loaded, run.is_active, &differences).await;
             }
             CanaryResult::Rejected(why) => {
                 self.end_canary();
@@ -251,24 +271,36 @@ impl AdapterSwap {
         }
     }
 
-    /// Without due deliveries the canary gets no batch.
+    /// Without due deliveries the canary gets no batch. What it writes is compared for deliveries of before.
     async fn activate_idle_canary(&mut self) {
-        let Some(run) = &mut self.canary_run else { return };
+        let Some(run) = &self.canary_run else { return };
         if run.since.elapsed() < CANARY_WAIT || run.canary.is_taken() {
             return;
         }
+        let canary = Arc::clone(&run.canary);
+        if !self.passes_on_recent_changes(&canary).await {
+            return;
+        }
+        let Some(run) = &mut self.canary_run else { return };
         run.is_active = true;
         let loaded = run.loaded.clone();
-        self.replace_current(loaded).await;
+        if !self.replace_current(loaded).await {
+            self.canary_run = None;
+            self.end_canary();
+        }
     }
 
-    async fn replace_current(&mut self, loaded: Loaded) {
+    /// Activates an adapter; `false` while it is held.
+    async fn replace_current(&mut self, loaded: Loaded) -> bool {
+        if !self.record_activation(&loaded).await {
+            return false;
+        }
         tracing::info!(target_name = %self.control.name(), sha256 = loaded.sha256(), "new adapter active");
         if let Some(old) = self.current.replace(loaded) {
             self.previous = Some((old, Instant::now()));
         }
-        self.record_active().await;
         self.control.record_check_passed(None, None).await;
+        true
     }
 
     /// Has the file read again at the next look, although nothing shows that it changed.
@@ -334,7 +366,7 @@ impl AdapterSwap {
         true
     }
 
-    async fn reject(&self, loaded: Option<&Loaded>, failure: &Failure) {
+    pub(super) async fn reject(&self, loaded: Option<&Loaded>, failure: &Failure) {
         tracing::error!(target_name = %self.control.name(), error = %failure.message, "adapter not swapped");
         if let Some(loaded) = loaded
             && let Err(error) =
@@ -349,13 +381,28 @@ impl AdapterSwap {
 
     /// Records in the store which adapter is active here.
     pub(super) async fn record_active(&self) {
-        let Some(current) = &self.current else { return };
-        if let Err(error) = self.control.store.activate_adapter(&self.event(current, None), &current.bytes).await {
-            tracing::warn!(target_name = %self.control.name(), %error, "cannot record which adapter is active");
+        if let Some(current) = &self.current {
+            self.record_activation(current).await;
         }
     }
 
-    fn event<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
+    /// Records that an adapter is active; `false` when it is held, perhaps by another host.
+    pub(super) async fn record_activation(&self, loaded: &Loaded) -> bool {
+        let target_name = self.control.name();
+        match self.control.store.activate_adapter(&self.event(loaded, None), &loaded.bytes).await {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::info!(%target_name, sha256 = loaded.sha256(), "adapter not activated: it is held");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%target_name, %error, "cannot record which adapter is active");
+                true
+            }
+        }
+    }
+
+    pub(super) fn event<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
         let descriptor = loaded.adapter.descriptor();
         AdapterEvent {
             target: self.control.name(),
@@ -365,43 +412,6 @@ impl AdapterSwap {
             reason,
             host: &self.control.host,
         }
-    }
-
-    async fn load_file(&self) -> Result<Loaded, Failure> {
-        let target = self.control.target();
-        let path = &target.spec.adapter;
-        let bytes =
-            read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
-        let kept = bytes.clone();
-        self.loaded(self.runtime.load_file(path, bytes, target.world()), kept).await
-    }
-
-    async fn load_kept(&self, sha256: &str) -> Result<Loaded, Failure> {
-        let unavailable = |reason: String| Failure::new(FailureKind::Adapter, reason);
-        let bytes = self.control.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
-        let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
-        let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
-        let world = self.control.target().world();
-        let loaded = self.loaded(self.runtime.load_bytes(&name, bytes, world), kept).await?;
-        if loaded.sha256() == sha256 {
-            return Ok(loaded);
-        }
-        Err(unavailable(format!("the store's adapter sha256:{sha256} is damaged: it has another digest")))
-    }
-
-    /// Waits for an adapter, which must take every type of this target. A host that is stopping waits no longer:
-    /// compiling may take minutes, and ends when nobody waits for it.
-    async fn loaded(
-        &self,
-        loading: impl Future<Output = Result<Arc<Adapter>, PluginError>>,
-        bytes: Vec<u8>,
-    ) -> Result<Loaded, Failure> {
-        let failed = |reason: String| Failure::new(FailureKind::Adapter, reason);
-        let loaded = self.stop.run_until_cancelled(loading).await;
-        let adapter = loaded.ok_or_else(|| failed("the host is stopping".to_owned()))?;
-        let adapter = adapter.map_err(|error| failed(error.to_string()))?;
-        self.control.target().accept(&adapter)?;
-        Ok(Loaded { adapter, bytes: Arc::new(bytes) })
     }
 
     async fn other_hosts_running(&self) -> bool {

@@ -210,7 +210,7 @@ impl Worker {
         ))
     }
 
-    /// Delivers, through the canary first if this worker has taken it. When the canary fails a delivery, the active
+    /// Delivers, through the canary first if this worker has taken it and it writes what the active adapter writes. When the canary fails a delivery, the active
     /// adapter gets the batch too, and its outcomes count.
     async fn deliver_with_canary(
         &self,
@@ -220,6 +220,9 @@ impl Worker {
         changes: &[Change],
     ) -> Result<Delivered, FenceLost> {
         let Some(canary) = canary else { return session.deliver(&open.active, changes).await };
+        if let Some(delivered) = self.compare_first(session, open, canary, changes).await {
+            return delivered;
+        }
         let tried = session.deliver(&canary.candidate, changes).await;
         let new = match &tried {
             // Changes that the server may still be working on are not sent again, by either adapter.

@@ -73,6 +73,13 @@ impl CheckedAdapter {
         std::mem::take(&mut learning.is_new).then(|| Arc::clone(&learning.bytes))
     }
 
+    /// The same adapter for calls of which nothing lasts, with the learned state of another one.
+    pub(super) fn aside(&self, other: &Self) -> Self {
+        let learned = Learning { bytes: other.learned(), ..Learning::default() };
+        let (adapter, state, basis) = (Arc::clone(&self.adapter), self.state.clone(), self.basis.clone());
+        Self { adapter, state, basis, learned: Mutex::new(learned) }
+    }
+
     /// The learned state for the next call.
     pub(super) fn learned(&self) -> Arc<[u8]> {
         Arc::clone(&self.lock().bytes)

@@ -59,7 +59,8 @@ impl TargetSession<'_> {
                 Err(CallFailure::FenceLost) => return Err(FenceLost),
                 Ok(BatchOutcome { outcomes, learned }) => {
                     splits.worked();
-                    if let Some(learned) = learned {
+                    // What was learned of something that was rolled back may not be true.
+                    if let Some(learned) = learned.filter(|_| self.commits()) {
                         adapter.learn(learned);
                     }
                     let target_failure = outcomes.iter().find_map(target_wide);
@@ -129,7 +130,7 @@ impl TargetSession<'_> {
     /// arrived, and the target's where none of several did. One change alone is judged by what arrived before it.
     fn conclude(&self, mut progress: Progress, early: Option<&Failure>) -> Delivered {
         let has_worked = &self.target.has_worked;
-        if progress.anything_applied {
+        if progress.anything_applied && self.commits() {
             has_worked.store(true, Ordering::Relaxed);
         }
         if let Some(failure) = progress.routine.take() {

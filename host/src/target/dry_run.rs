@@ -56,7 +56,7 @@ impl Target {
     }
 
     /// A table without transactions keeps what was written into it, whatever is rolled back.
-    async fn refuse_lasting_tables(&self, database: &Database) -> Result<(), Failure> {
+    pub(super) async fn refuse_lasting_tables(&self, database: &Database) -> Result<(), Failure> {
         let lasting = lasting_tables(database).await.map_err(|error| from_database(&error))?;
         match self.writable(&lasting).first() {
             None => Ok(()),

@@ -17,8 +17,8 @@ use super::spec::{Access, Target};
 use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, RemoteEdit};
 use crate::plugin::{
-    AttemptRecorder, CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript,
-    Usage,
+    AttemptRecorder, CallContext, CallError, Fence, Given, HttpAccess, LogTap, Repeatable, RequestFates, SqlAccess,
+    TapeUse, Transcript, Usage,
 };
 
 /// Runs of one call at most, while the target's database is contended.
@@ -62,6 +62,7 @@ pub enum CallFailure {
 }
 
 /// One way to run an adapter at a target.
+#[derive(Clone)]
 pub struct TargetSession<'a> {
     pub(super) target: &'a Target,
     pub(super) context: CallContext,
@@ -108,6 +109,20 @@ impl TargetSession<'_> {
         self
     }
 
+    /// Records the answers of an HTTP target, or gives recorded ones.
+    #[must_use]
+    pub fn with_tape(mut self, tape: TapeUse) -> Self {
+        self.context.tape = Some(tape);
+        self
+    }
+
+    /// Gives the calls this clock and these random numbers.
+    #[must_use]
+    pub fn with_repeatable(mut self, repeatable: Repeatable) -> Self {
+        self.context.repeatable = Some(repeatable);
+        self
+    }
+
     /// Keeps the adapter's log lines.
     #[must_use]
     pub fn with_log_tap(mut self, log_tap: LogTap) -> Self {
@@ -133,6 +148,11 @@ impl TargetSession<'_> {
     #[must_use]
     pub fn fates(&self) -> &RequestFates {
         &self.fates
+    }
+
+    /// Whether what an adapter does stays at the target.
+    pub(super) fn commits(&self) -> bool {
+        matches!(self.finish, Finish::Commit(_))
     }
 
     /// Calls `apply` once. While the target's database is contended, the call is run again a few times.

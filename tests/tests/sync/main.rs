@@ -7,6 +7,8 @@ mod broken_log;
 mod conflicts;
 mod different_targets;
 mod dry_run;
+mod effects;
+mod effects_http;
 mod exact_user;
 mod fhir;
 mod fhir_servers;

@@ -1,4 +1,4 @@
-//! `host plugin history`: lists activations, rejections and rollbacks of each target's adapters.
+//! `host plugin history`: lists activations, rejections, holds and rollbacks of each target's adapters.
 
 use std::process::ExitCode;
 
@@ -48,6 +48,8 @@ fn described(record: &AdapterRecord, now: i64) -> String {
         AdapterEventKind::InForce => "activated",
         AdapterEventKind::Refused => "rejected",
         AdapterEventKind::RolledBack => "rolled back to",
+        AdapterEventKind::Held => "held",
+        AdapterEventKind::Accepted => "accepted",
     };
     let version = match (&record.name, &record.version) {
         (Some(name), Some(version)) => format!("{name} {version} "),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::accept::difference_lines;
 use crate::cli::error::CliError;
 use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
@@ -25,12 +26,15 @@ pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliErro
             Connection::Http(_) => World::Http,
         };
         let file = runtime.load(&target.adapter, world).await;
-        let in_force = status.targets.get(target.name.as_str()).and_then(|status| status.adapter_sha256.clone());
+        let known = status.targets.get(target.name.as_str());
+        let in_force = known.and_then(|status| status.adapter_sha256.clone());
+        let held = known.and_then(|status| status.held.as_ref());
         let (text, object) = match &file {
             Ok(adapter) => {
                 let descriptor = adapter.descriptor();
                 let standing = match &in_force {
                     Some(sha256) if sha256 == adapter.sha256() => "active",
+                    Some(_) if held.is_some_and(|held| held.sha256 == adapter.sha256()) => "held",
                     Some(_) => "another one is active",
                     None => "not active yet",
                 };
@@ -49,9 +53,13 @@ pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliErro
             "file": target.adapter.display().to_string(),
             "adapter": object,
             "in_force_sha256": in_force,
+            "held": held,
         }));
         if !json {
             output::line(&format!("{}: {} {text}", target.name, target.adapter.display()));
+            for line in held.iter().flat_map(|held| difference_lines(&held.differences)) {
+                output::line(&line);
+            }
         }
     }
     if json {

@@ -1,5 +1,6 @@
 //! `host plugin`: commands for adapters, one file per command.
 
+mod accept;
 mod dry_run;
 mod dry_run_report;
 mod history;
@@ -11,6 +12,7 @@ mod new;
 mod project;
 mod push;
 mod registry_auth;
+mod replay;
 mod rollback;
 mod sign;
 mod test;
@@ -48,8 +50,12 @@ pub(super) enum Verb {
     Test(test::Arguments),
     /// Show what a delivery would send, and change nothing
     DryRun(dry_run::Arguments),
+    /// Compare an adapter with the active one over recent changes
+    Replay(replay::Arguments),
     /// Show which adapters were activated or rolled back
     History(history::Arguments),
+    /// Activate a held adapter that writes something else
+    Accept(accept::Arguments),
     /// Activate an earlier adapter on every host
     Rollback(rollback::Rollback),
     /// Load adapter files again on every host
@@ -63,7 +69,9 @@ impl Verb {
             Self::List { .. }
             | Self::Install(_)
             | Self::DryRun(_)
+            | Self::Replay(_)
             | Self::History(_)
+            | Self::Accept(_)
             | Self::Rollback(_)
             | Self::Reload(_) => true,
             Self::Verify(arguments) => arguments.needs_configuration(),
@@ -86,7 +94,9 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::List { .. }
         | Verb::Install(_)
         | Verb::DryRun(_)
+        | Verb::Replay(_)
         | Verb::History(_)
+        | Verb::Accept(_)
         | Verb::Rollback(_)
         | Verb::Reload(_) => {
             unreachable!("invariant: asked by `needs_configuration`")
@@ -101,7 +111,9 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: Verb) -> Resu
         Verb::Install(arguments) => install::run(config, trail, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
         Verb::DryRun(arguments) => dry_run::run(config, trail, &arguments).await,
+        Verb::Replay(arguments) => Box::pin(replay::run(config, trail, &arguments)).await,
         Verb::History(arguments) => history::run(config, &arguments).await,
+        Verb::Accept(arguments) => accept::run(config, trail, &arguments).await,
         Verb::Rollback(arguments) => rollback::rollback(config, trail, &arguments).await,
         Verb::Reload(arguments) => rollback::reload(config, trail, &arguments).await,
         on_file => run_on_file(on_file).await,

@@ -73,7 +73,7 @@ async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&st
             ))
         });
     };
-    let was_active = |record: &AdapterRecord| record.event != AdapterEventKind::Refused && record.sha256 != active;
+    let was_active = |record: &AdapterRecord| record.event.is_activation() && record.sha256 != active;
     history.into_iter().find(|record| was_active(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
         CliError::Failed(format!(
             "no such adapter was active at target `{target}`; fix: choose one of `host plugin history`"
@@ -86,7 +86,7 @@ async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&st
 fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'a AdapterRecord> {
     let mut worked: Vec<&AdapterRecord> = Vec::new();
     let mut current: Option<&AdapterRecord> = None;
-    for record in history.iter().rev().filter(|record| record.event != AdapterEventKind::Refused) {
+    for record in history.iter().rev().filter(|record| record.event.is_activation()) {
         if record.event == AdapterEventKind::RolledBack
             && let Some(broken) = current
         {
@@ -115,7 +115,7 @@ pub(super) async fn reload(config: &Config, trail: &AuditTrail, arguments: &Relo
     Ok(ExitCode::SUCCESS)
 }
 
-async fn report_followers(store: &Store) -> Result<(), CliError> {
+pub(super) async fn report_followers(store: &Store) -> Result<(), CliError> {
     if store.other_hosts("command line").await? == 0 {
         output::line("no host runs on this store; the next one that starts does it");
     }

@@ -31,8 +31,9 @@ use crate::plugin::auth_failure::AuthFailure;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
 use crate::plugin::span::RequestSpan;
-use crate::plugin::transcript::Operation;
-use crate::plugin::{CallContext, Limits};
+use crate::plugin::tape::{Recording, TapeAnswer};
+use crate::plugin::transcript::{Operation, OperationResult};
+use crate::plugin::{CallContext, Limits, Tape, TapeUse};
 
 /// The HTTP capability of one call; `none` for a call without one.
 pub(in crate::plugin) struct HttpCapability {
@@ -51,8 +52,9 @@ impl HttpCapability {
         meters: Arc<Meters>,
     ) -> Self {
         let (limits, transcript) = (context.limits.clone(), context.transcript.clone());
-        let (recorder, in_flight) = (context.recorder.clone(), AtomicU64::new(0));
-        Self { open: Some(Arc::new(Open { access, fence, fates, limits, meters, transcript, recorder, in_flight })) }
+        let (recorder, tape, in_flight) = (context.recorder.clone(), context.tape.clone(), AtomicU64::new(0));
+        let open = Open { access, fence, fates, limits, meters, transcript, recorder, tape, in_flight };
+        Self { open: Some(Arc::new(open)) }
     }
 
     pub(in crate::plugin) fn is_open(&self) -> bool {
@@ -124,6 +126,13 @@ impl Open {
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
             let mut prepared = Prepared { method: parts.method, url, headers, body };
             let seen = self.record(&prepared)?;
+            if let Some(TapeUse::Play(tape)) = &self.tape
+                && let Some(played) = self.play(tape, &prepared, seen.as_ref())
+            {
+                return played;
+            }
+            let recording =
+                self.tape.as_ref().and_then(|tape| tape.record(&prepared.method, &prepared.url, &prepared.body));
             let span = RequestSpan::begin(&caller, &prepared.method, &prepared.url);
             if let Some(traceparent) = span.traceparent() {
                 prepared.headers.insert(HeaderName::from_static("traceparent"), traceparent);
@@ -143,7 +152,7 @@ impl Open {
             let status = response.as_ref().ok().map(|(response, _)| response.status());
             self.record_effect(&prepared.method, &prepared.url, status);
             let (response, unanswered) = response?;
-            self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen).await
+            self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, (seen, recording)).await
         })
     }
 
@@ -223,13 +232,37 @@ impl Open {
         Ok(Some(Seen { entry: transcript.begin(prepared.operation()), transcript: transcript.clone() }))
     }
 
+    /// Answers a request from a tape; `None` for a reading one that the tape does not have, which is sent. A writing
+    /// one is never sent.
+    fn play(&self, tape: &Tape, prepared: &Prepared, seen: Option<&Seen>) -> Option<Result<Response<WasiBody>, Error>> {
+        let may_write = is_write(&prepared.method);
+        let answer = tape.answer(&prepared.method, &prepared.url, &prepared.body, may_write);
+        let result = match &answer {
+            Some(TapeAnswer { status, body, .. }) => {
+                OperationResult::Response { status: status.as_u16(), body: body.to_vec() }
+            }
+            None if may_write => OperationResult::Withheld,
+            None => return None,
+        };
+        if let Some(seen) = seen {
+            seen.transcript.complete(seen.entry, result);
+        }
+        let Some(TapeAnswer { status, headers, body }) = answer else {
+            self.meters.lose_lease();
+            return Some(Err(Error::HttpRequestDenied));
+        };
+        let mut response = Response::new(whole(body));
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        Some(Ok(response))
+    }
+
     async fn receive(
         self: Arc<Self>,
         mut response: Response<AnswerBody>,
         asked: Option<&HeaderValue>,
         mut unanswered: Option<Unanswered>,
         ticket: Ticket,
-        seen: Option<Seen>,
+        (seen, recording): (Option<Seen>, Option<Recording>),
     ) -> Result<Response<WasiBody>, Error> {
         let status = response.status();
         if may_be_a_gateways_word(status, asked, response.headers().get(header::CONTENT_TYPE)) {
@@ -254,15 +287,23 @@ impl Open {
         let decoder =
             Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
         let incoming = |body| Incoming::new(body, (self, max), ticket, unanswered, seen);
-        let Some(decoder) = decoder else {
+        if decoder.is_none() && recording.is_none() {
             return Ok(response.map(|body| incoming(body).boxed_unsync()));
-        };
-        // Both describe the compressed bytes.
-        response.headers_mut().remove(header::CONTENT_ENCODING);
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        if decoder.is_some() {
+            // Both describe the compressed bytes.
+            response.headers_mut().remove(header::CONTENT_ENCODING);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         let (head, body) = response.into_parts();
-        let unpacked = incoming(body).unpacked(decoder).await?;
-        Ok(Response::from_parts(head, Full::new(unpacked).map_err(|never| match never {}).boxed_unsync()))
+        let body = match decoder {
+            Some(decoder) => incoming(body).unpacked(decoder).await?,
+            None => incoming(body).collect().await?.to_bytes(),
+        };
+        if let Some(recording) = recording {
+            recording.complete(TapeAnswer { status, headers: head.headers.clone(), body: body.clone() });
+        }
+        Ok(Response::from_parts(head, whole(body)))
     }
 
     /// Whether there are too many headers, or too many bytes in them.
@@ -342,6 +383,11 @@ fn remove_where(headers: &mut HeaderMap, is_out: impl Fn(&str) -> bool) {
     for name in out {
         headers.remove(name);
     }
+}
+
+/// A body that is there as a whole.
+fn whole(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn is_write(method: &Method) -> bool {

@@ -11,7 +11,7 @@ use super::http_fate::RequestFates;
 use super::http_fence::Fence;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
-use crate::plugin::{AttemptRecorder, Limits, Transcript};
+use crate::plugin::{AttemptRecorder, Limits, TapeUse, Transcript};
 
 /// The open HTTP capability of a call.
 pub(super) struct Open {
@@ -22,6 +22,7 @@ pub(super) struct Open {
     pub(super) meters: Arc<Meters>,
     pub(super) transcript: Option<Transcript>,
     pub(super) recorder: Option<AttemptRecorder>,
+    pub(super) tape: Option<TapeUse>,
     pub(super) in_flight: AtomicU64,
 }
 

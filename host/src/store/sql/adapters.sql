@@ -4,8 +4,9 @@
 -- What is wanted of a target, whether another host has learned something of it, and whether the last report of it was
 -- that it is down.
 SELECT CASE WHEN {is_paused(t)} THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
-    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = :target;
 
 -- name: is_active_adapter
@@ -36,8 +37,35 @@ LIMIT :limit;
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (:target, :sha256)
 {on_conflict(target)} rejected_sha256 = {new(rejected_sha256)};
 
+-- name: reload_adapter
+-- This adapter is taken from a file again.
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = :target AND rejected_sha256 = :sha256;
+
+-- name: hold_adapter
+-- An earlier decision about another adapter of the target ends.
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES (:target, :sha256, :name, :version, :differences, {now}, NULL)
+{on_conflict(target)} sha256 = {new(sha256)}, name = {new(name)}, version = {new(version)},
+    differences = {new(differences)}, held_at = {new(held_at)}, accepted_at = {new(accepted_at)};
+
+-- name: read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = :target;
+
+-- name: list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- name: accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = {now} WHERE target = :target AND sha256 = :sha256 AND accepted_at IS NULL;
+
+-- name: end_adapter_hold
+-- What was accepted stays accepted.
+DELETE FROM sync_adapter_hold WHERE target = :target AND accepted_at IS NULL;
+
 -- name: request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = :target;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES (:target, 1)
+{on_conflict(target)} reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- name: adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = :sha256 ORDER BY part;

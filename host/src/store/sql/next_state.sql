@@ -25,3 +25,11 @@ WHERE o.id = :change_id;
 SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = :target AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id;
+
+-- name: recently_done
+-- Deliveries that the target has confirmed, the newest change first, in pages.
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = :target AND outbox_id < :before AND status = {done}
+ORDER BY outbox_id DESC
+LIMIT :limit;

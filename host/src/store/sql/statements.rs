@@ -285,6 +285,7 @@ statements! {
         InFlightChange<'a> = in_flight_change { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
         ReadChange<'a> = read_change { target: &'a str, change_id: ChangeId }
         ReadLink<'a> = read_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
+        RecentlyDone<'a> = recently_done { target: &'a str, before: i64, limit: u32 }
     }
     "adapters.sql" {
         AdapterControl<'a> = adapter_control { target: &'a str }
@@ -297,6 +298,14 @@ statements! {
         }
         AdapterEvents<'a> = adapter_events { target: Option<&'a str>, limit: u32 }
         RejectAdapter<'a> = reject_adapter { target: &'a str, sha256: Option<&'a str> }
+        ReloadAdapter<'a> = reload_adapter { target: &'a str, sha256: &'a str }
+        HoldAdapter<'a> = hold_adapter {
+            target: &'a str, sha256: &'a str, name: &'a str, version: &'a str, differences: &'a str,
+        }
+        ReadAdapterHold<'a> = read_adapter_hold { target: &'a str }
+        ListAdapterHolds = list_adapter_holds {}
+        AcceptAdapter<'a> = accept_adapter { target: &'a str, sha256: &'a str }
+        EndAdapterHold<'a> = end_adapter_hold { target: &'a str }
         RequestReload<'a> = request_reload { target: &'a str }
         AdapterParts<'a> = adapter_parts { sha256: &'a str }
         CountAdapterParts<'a> = count_adapter_parts { sha256: &'a str }

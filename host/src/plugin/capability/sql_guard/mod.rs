@@ -13,6 +13,7 @@ mod parser;
 mod parser_expression;
 mod parser_query;
 mod parser_statement;
+mod parts;
 mod render;
 mod render_expression;
 mod render_query;
@@ -35,6 +36,7 @@ mod template_tests;
 #[cfg(test)]
 mod tests;
 
+pub use parts::{Slot, StatementParts, statement_parts};
 pub(in crate::plugin) use resolve::{Wanted, unknown_column};
 
 use std::sync::Arc;

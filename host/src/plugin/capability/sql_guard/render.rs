@@ -8,12 +8,13 @@
 //! [`template`] writes the same tree for the journal: with `?` for each literal, and with a list of equal elements
 //! shortened, so that statements for one row and for a hundred have one template.
 
+use super::parts::Notes;
 use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
 use crate::database::Dialect;
 
 /// The statement's text, with `?` for each parameter, and how many of them there are.
 pub(super) fn render(dialect: Dialect, statement: &Statement) -> (String, usize) {
-    let mut writer = Writer { dialect, out: String::new(), parameters: 0, is_template: false };
+    let mut writer = Writer::new(dialect, false);
     writer.statement(statement);
     (writer.out, writer.parameters)
 }
@@ -23,7 +24,7 @@ const TEMPLATE_BYTES_MAX: usize = 2_048;
 
 /// The statement's text without any value.
 pub(super) fn template(dialect: Dialect, statement: &Statement) -> String {
-    let mut writer = Writer { dialect, out: String::new(), parameters: 0, is_template: true };
+    let mut writer = Writer::new(dialect, true);
     writer.statement(statement);
     let mut template = writer.out;
     if template.len() > TEMPLATE_BYTES_MAX {
@@ -33,14 +34,52 @@ pub(super) fn template(dialect: Dialect, statement: &Statement) -> String {
     template
 }
 
+/// The statement's whole text without any value, and which value is for which column.
+pub(super) fn noted(dialect: Dialect, statement: &Statement) -> (String, Notes) {
+    let mut writer = Writer { notes: Some(Notes::default()), ..Writer::new(dialect, true) };
+    writer.statement(statement);
+    (writer.out, writer.notes.unwrap_or_default())
+}
+
 pub(super) struct Writer {
     pub(super) dialect: Dialect,
     pub(super) out: String,
     pub(super) parameters: usize,
     pub(super) is_template: bool,
+    /// Where the values are noted.
+    pub(super) notes: Option<Notes>,
+}
+
+fn names(columns: &[Name]) -> Vec<String> {
+    columns.iter().map(|name| name.0.clone()).collect()
 }
 
 impl Writer {
+    fn new(dialect: Dialect, is_template: bool) -> Self {
+        Self { dialect, out: String::new(), parameters: 0, is_template, notes: None }
+    }
+
+    pub(super) fn note(&mut self, note: impl FnOnce(&mut Notes)) {
+        if let Some(notes) = &mut self.notes {
+            note(notes);
+        }
+    }
+
+    /// The columns that the rows to be written are for; empty where they are for none.
+    pub(super) fn take_row(&mut self) -> Vec<String> {
+        self.notes.as_mut().map(|notes| std::mem::take(&mut notes.row)).unwrap_or_default()
+    }
+
+    /// Writes what is for a column of a row; `row` is empty where it is for none.
+    pub(super) fn for_column(&mut self, row: &[String], index: usize, write: impl FnOnce(&mut Self)) {
+        if row.is_empty() {
+            return write(self);
+        }
+        self.note(|notes| notes.begin_column(row.get(index)));
+        write(self);
+        self.note(Notes::end_column);
+    }
+
     /// A word or an operator, apart from what stands before it.
     pub(super) fn word(&mut self, word: &str) {
         if !self.out.is_empty() && !self.out.ends_with([' ', '(', '.']) {
@@ -74,6 +113,7 @@ impl Writer {
     }
 
     pub(super) fn text(&mut self, text: &str) {
+        self.note(|notes| notes.value(Some(text.to_owned())));
         if self.is_template {
             return self.word("?");
         }
@@ -82,10 +122,12 @@ impl Writer {
     }
 
     pub(super) fn number(&mut self, digits: &str) {
+        self.note(|notes| notes.value(Some(digits.to_owned())));
         self.word(if self.is_template { "?" } else { digits });
     }
 
     pub(super) fn hex(&mut self, digits: &str) {
+        self.note(|notes| notes.value(Some(digits.to_owned())));
         if self.is_template {
             return self.word("?");
         }
@@ -161,7 +203,12 @@ impl Writer {
             self.parenthesised(columns, Self::name);
         }
         match source {
-            Some(query) => self.query(query),
+            Some(query) => {
+                // Without a list of columns the values are for columns that cannot be seen.
+                let row = if columns.is_empty() { vec![String::new()] } else { names(columns) };
+                self.note(|notes| notes.row = row);
+                self.query(query);
+            }
             None => self.word("DEFAULT VALUES"),
         }
         match conflict {
@@ -203,7 +250,9 @@ impl Writer {
         }
         self.name(name);
         self.word("=");
+        self.note(|notes| notes.begin_column(Some(&name.0)));
         self.expression(value);
+        self.note(Notes::end_column);
     }
 
     fn update(&mut self, update: &Update) {

@@ -12,14 +12,19 @@ impl Writer {
 
     pub(super) fn piece(&mut self, piece: &Piece) {
         match piece {
-            Piece::Column(name) => self.name(name),
+            Piece::Column(name) => {
+                self.note(|notes| notes.named(&name.0));
+                self.name(name);
+            }
             Piece::Qualified(alias, name) => {
                 self.name(alias);
                 self.out.push('.');
+                self.note(|notes| notes.named(&name.0));
                 self.name(name);
             }
             Piece::Parameter => {
                 self.parameters += 1;
+                self.note(|notes| notes.value(None));
                 self.word("?");
             }
             Piece::Text(text) => self.text(text),

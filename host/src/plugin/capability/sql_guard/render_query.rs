@@ -24,7 +24,9 @@ impl Writer {
 
     pub(super) fn query(&mut self, query: &Query) {
         let Query { with, first, rest, order, limit, lock } = query;
+        let row = self.take_row();
         self.with(with);
+        self.note(|notes| notes.row = row);
         self.core(first);
         for (operator, core) in rest {
             self.word(operator);
@@ -47,14 +49,23 @@ impl Writer {
             Core::Select(select) => self.select(select),
             Core::Nested(query) => self.within(query),
             Core::Values(rows) => {
+                let columns = self.take_row();
                 self.word("VALUES");
-                self.list(rows, |writer, row| writer.parenthesised(row, Self::expression));
+                self.list(rows, |writer, row| {
+                    let mut index = 0;
+                    writer.parenthesised(row, |writer, value| {
+                        writer.for_column(&columns, index, |writer| writer.expression(value));
+                        index += 1;
+                    });
+                });
             }
         }
     }
 
     pub(super) fn select(&mut self, select: &Select) {
         let Select { distinct, items, from, filter, group, having } = select;
+        let columns = self.take_row();
+        let mut index = 0;
         self.word(if *distinct { "SELECT DISTINCT" } else { "SELECT" });
         self.list(items, |writer, item| match item {
             Item::Everything => writer.word("*"),
@@ -63,7 +74,8 @@ impl Writer {
                 writer.out.push_str(".*");
             }
             Item::Value(value, alias) => {
-                writer.expression(value);
+                writer.for_column(&columns, index, |writer| writer.expression(value));
+                index += 1;
                 writer.named(alias.as_ref());
             }
         });
