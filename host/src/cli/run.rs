@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use super::monitoring::Exporting;
 use super::output::printable;
-use super::{exit, monitoring, output, permissions, signals, wiring};
+use super::{alerting, exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
 use crate::store::BlockedKey;
 use crate::sync::{Breakdown, Daemon, RunEnd};
@@ -56,7 +56,12 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let started = Instant::now();
     let (ask, reload) = watch::channel(0);
     let reloads = tokio::spawn(obey_hangups(ask));
-    let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload).with_meters(meters);
+    let options = wiring::sync_options(config);
+    let alerter = alerting::alerter(config, &store, &meters, &targets, &options.host_id)?;
+    let mut daemon = Daemon::new(store.clone(), runtime, targets, options, reload).with_meters(meters);
+    if let Some(alerter) = alerter {
+        daemon = daemon.with_task("alerter", alerter.run(stop.clone()));
+    }
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
     exporting.end().await;

@@ -58,6 +58,7 @@ pub use capability::http_access::{HttpAccess, HttpOptions};
 pub use capability::http_credentials::Credentials;
 pub use capability::http_fate::RequestFates;
 pub use capability::http_fence::Fence;
+pub use capability::http_post::HttpPoster;
 pub use capability::http_secret::SecretValue;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;

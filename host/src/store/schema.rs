@@ -127,6 +127,11 @@ macro_rules! schema {
                     name: "audit",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0019_audit.sql")),
                 },
+                Migration {
+                    version: 20,
+                    name: "alerts",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0020_alerts.sql")),
+                },
             ],
         }
     };
@@ -179,6 +184,9 @@ mod tests {
             (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
             (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
             (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
+            (Dialect::Sqlite, 20, "13fdd1d785fbe3ee1ac2c22a93c005aa12e66caeb9d339b1e7c44a7ebb3ed1ad"),
+            (Dialect::MySql, 20, "140a77b923d1e56336de88c4c24f4a0ca1c0a7dfb9dd342f4f18e5538e67ccc3"),
+            (Dialect::Postgres, 20, "57ca7d9ae341127c021899caa148c2df053eba8477aa985acea84732fae237b6"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -46,6 +46,12 @@ impl VerificationCounts {
         self.checked.saturating_sub(others)
     }
 
+    /// How many records were judged and are not as they were delivered.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.checked.saturating_sub(self.equal() + self.moved)
+    }
+
     /// Counts one record that differs.
     pub fn add(&mut self, finding: Finding) {
         *match finding {
@@ -84,6 +90,16 @@ pub struct Verification {
     pub counts: VerificationCounts,
     /// The next page begins after this id of this type.
     next: AggregateKey,
+}
+
+impl Verification {
+    /// A whole verification with these counts.
+    #[cfg(test)]
+    pub(crate) fn ended(target: &str, through: ChangeId, counts: VerificationCounts) -> Self {
+        let next = AggregateKey::patient("");
+        let (target, types) = (target.to_owned(), Vec::new());
+        Self { target, types, started_at: 0, finished_at: Some(0), through, counts, next }
+    }
 }
 
 /// The last whole verification of a target, and the one under way.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,8 @@ pub struct Daemon {
     options: Arc<SyncOptions>,
     reload: watch::Receiver<u64>,
     meters: Arc<Meters>,
+    /// Tasks of others that end with this host.
+    more: Vec<(&'static str, BoxFuture<'static, ()>)>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -124,7 +127,7 @@ impl Daemon {
         options: SyncOptions,
         reload: watch::Receiver<u64>,
     ) -> Self {
-        Self { store, runtime, targets, options: Arc::new(options), reload, meters: Arc::default() }
+        Self { store, runtime, targets, options: Arc::new(options), reload, meters: Arc::default(), more: Vec::new() }
     }
 
     /// Counts in these meters.
@@ -133,13 +136,20 @@ impl Daemon {
         Self { meters, ..self }
     }
 
+    /// Runs this task too. It must end at `stop`, and not before.
+    #[must_use]
+    pub fn with_task(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.more.push((name, Box::pin(task)));
+        self
+    }
+
     /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` aborts the calls under
     /// way.
     ///
     /// # Errors
     /// When the store cannot be reached at the start. Later outages of the store are waited out.
     pub async fn run(
-        self,
+        mut self,
         stop: CancellationToken,
         abort: CancellationToken,
         until_idle: bool,
@@ -156,6 +166,9 @@ impl Daemon {
         let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
+        for (name, task) in std::mem::take(&mut self.more) {
+            tasks.spawn(name, task);
+        }
         let pulses = tasks.pulses();
         self.meters.health().started(move || pulses.hanging());
         let mut end = tokio::select! {
