@@ -103,7 +103,8 @@ impl Judged {
         }
         let lately = facts.failed_lately.get(name).copied().unwrap_or_default();
         if rules.failed_per_hour.is_some_and(|most| lately >= most) {
-            let sentence = format!("{lately} deliveries to target {name} failed within an hour; see `host failed list`");
+            let sentence =
+                format!("{lately} deliveries to target {name} failed within an hour; see `host failed list`");
             self.add(AlertKind::FailedFast, name, "", sentence);
         }
     }

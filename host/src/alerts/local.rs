@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_when_it_says() {
+    fn the_end_of_a_token_is_read() {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"host","exp":1900000000}"#);
         assert_eq!(token_end(&format!("e30.{claims}.c2ln")), Some(1_900_000_000_000));
         for other in ["", "opaque", "a.b.c", "e30.e30.e30"] {

@@ -48,7 +48,7 @@ impl Message {
         Self { id, thread, event, alert: Some(alert), machine: machine.to_owned() }
     }
 
-    /// A message that says nothing but that messages arrive.
+    /// A message that only shows that messages arrive.
     #[must_use]
     pub fn test(machine: &str) -> Self {
         let id = format!("test-{:016x}", rand::random::<u64>());

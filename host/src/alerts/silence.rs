@@ -17,7 +17,9 @@ pub(super) struct SeenChanges {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
     /// Nothing has come for so long.
-    Holds { age_ms: i64 },
+    Holds {
+        age_ms: i64,
+    },
     Flows,
     /// It is not the time at which it flows, or this host has not watched for long enough.
     Unknown,

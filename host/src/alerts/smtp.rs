@@ -71,7 +71,7 @@ impl Smtp {
             let password = read_secret(password).await?;
             transport = transport.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
         }
-        match transport.build().send(mail).await {
+        match transport.build::<Tokio1Executor>().send(mail).await {
             Ok(answer) => {
                 let text: Vec<_> = answer.message().collect();
                 Ok(format!("{} {}", answer.code(), text.join(" ")))

@@ -13,7 +13,7 @@ use super::status_check::CheckArguments;
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
 use super::trail::AuditTrail;
 use super::verify::sentence;
-use super::{output, status_check, status_json, waiting, wiring};
+use super::{alerts, output, status_check, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::delivery::Status;

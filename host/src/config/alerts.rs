@@ -205,7 +205,7 @@ fn read_smtp(mut smtp: SectionReader<'_>) -> Option<SmtpConfig> {
     let to = smtp.texts("to").unwrap_or_default();
     let to: Vec<_> = to.iter().filter_map(|entry| mailbox(&smtp, "to", &entry.value)).collect();
     if smtp.has("to") && to.is_empty() {
-        smtp.note_key("to", "must name somebody");
+        smtp.note_key("to", "must name a receiver");
     }
     let timeout = Duration::from_millis(smtp.integer("timeout_ms", 100..=600_000, TIMEOUT_MS_DEFAULT));
     smtp.finish(&[]);

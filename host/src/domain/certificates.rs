@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_ends_when_it_says() {
+    fn the_end_of_a_certificate_is_read() {
         let mut parameters = rcgen::CertificateParams::new(vec!["fhir.example".to_owned()]).unwrap();
         parameters.not_after = rcgen::date_time_ymd(2031, 2, 3);
         let certificate = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();

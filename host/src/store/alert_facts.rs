@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::sql::{ChangesAfter, FailedLately, Heartbeats, NewestChange, RolledBackAdapters};
 use super::{RowReader, Store, StoreError};
-use crate::domain::ids::ChangeId;
 
 /// Failed deliveries of a target that are looked at for when they failed.
 pub(super) const FAILED_COUNTED: i64 = 10_000;
@@ -86,7 +85,7 @@ impl Store {
         for row in rows.rows {
             let mut reader = RowReader::new(operation, row);
             let (kind, id) = (reader.key()?, reader.change_id()?);
-            newest.cursor = newest.cursor.max(ChangeId::get(id));
+            newest.cursor = newest.cursor.max(id.get());
             newest.age_ms.insert(kind, reader.integer()?.max(0));
         }
         Ok(newest)

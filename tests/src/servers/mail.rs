@@ -14,8 +14,7 @@ use super::{
     python::{self, PythonEnvironment},
 };
 
-const ENVIRONMENT: PythonEnvironment =
-    PythonEnvironment { folder: "mail-server", requirements: "aiosmtpd==1.4.6\n" };
+const ENVIRONMENT: PythonEnvironment = PythonEnvironment { folder: "mail-server", requirements: "aiosmtpd==1.4.6\n" };
 
 /// What it does: STARTTLS is required, then a login; each mail becomes a file.
 const PROGRAM: &str = include_str!("mail.py");
@@ -59,7 +58,7 @@ impl MailServer {
             run_as: None,
             stop_signal: StopSignal::Terminate,
         };
-        let process = Process::start(launch, move || connect(port).is_some())?;
+        let process = Process::start(launch, move || connect(port).is_ok())?;
         Ok(Self { _process: process, directory, port })
     }
 

@@ -69,7 +69,10 @@ async fn an_alert_is_raised_once_repeated_acknowledged_and_ended(backend: Backen
     wait(&mut running[0], "it is repeated twice", || receiver.count("repeated") >= 2);
     assert_eq!(receiver.count("raised"), 1, "{:#?}", receiver.received());
     let raised = &receiver.received()[0];
-    assert_eq!((raised["alert"]["kind"].as_str(), raised["alert"]["target"].as_str()), (Some("target-down"), Some("phones")));
+    assert_eq!(
+        (raised["alert"]["kind"].as_str(), raised["alert"]["target"].as_str()),
+        (Some("target-down"), Some("phones"))
+    );
 
     let status = hosts[0].run(&["status"]).expect_success().stdout;
     assert!(status.contains("\n[Alerts]\n") && status.contains("target-down: target phones has been down"), "{status}");
@@ -152,7 +155,11 @@ fn a_channel_that_fails_is_shown_and_tried_again() {
     let host = host(&configuration);
     let tested = host.run(&["alerts", "test"]);
     assert_eq!(tested.status, Some(1), "{}", tested.stdout);
-    assert!(tested.stdout.contains("webhook: http://127.0.0.1:") && !tested.stdout.contains("of-the-url"), "{}", tested.stdout);
+    assert!(
+        tested.stdout.contains("webhook: http://127.0.0.1:") && !tested.stdout.contains("of-the-url"),
+        "{}",
+        tested.stdout
+    );
     assert!(tested.stdout.ends_with("the server answered 403 Forbidden\n"), "{}", tested.stdout);
     let mut running = host.spawn(&["run"]).expect("start");
     let failures = || alerts(&host, &[])[0]["channels"][0]["failures"].as_i64();

@@ -60,7 +60,11 @@ async fn an_alert_that_two_hosts_see_is_raised_once_and_ends_when_none_sees_it(s
     let unknown = one.report_alerts(&[], &[down()], Some(STALE_MS), &mail()).await.expect("report");
     assert_eq!(unknown.ended, 0, "what cannot be known stays as it is");
     stand.pass(STALE_MS);
-    assert_eq!(one.report_alerts(&[], &[], None, &mail()).await.expect("report").ended, 0, "a host that has just begun");
+    assert_eq!(
+        one.report_alerts(&[], &[], None, &mail()).await.expect("report").ended,
+        0,
+        "a host that has just begun"
+    );
     assert_eq!(report(one, &[]).await, (0, 0), "another host may have seen it");
     stand.pass(1);
     assert_eq!(report(one, &[]).await, (0, 1));
