@@ -35,6 +35,7 @@ impl Pattern {
             AuditAction::PatientPut | AuditAction::PatientMerge | AuditAction::PatientUnmerge => Self::Update,
             AuditAction::PatientDelete => Self::Delete,
             AuditAction::PatientList
+            | AuditAction::AlertsList
             | AuditAction::ConflictsList
             | AuditAction::FailedList
             | AuditAction::Status
@@ -44,7 +45,9 @@ impl Pattern {
             AuditAction::Import | AuditAction::Seed => Self::Activity("110107", "Import", "C"),
             AuditAction::AuditList => Self::Activity("110101", "Audit Log Used", "R"),
             AuditAction::AuditExport | AuditAction::SupportBundle => Self::Activity("110106", "Export", "R"),
-            AuditAction::ConflictsResolve
+            AuditAction::AlertsAck
+            | AuditAction::AlertsTest
+            | AuditAction::ConflictsResolve
             | AuditAction::FailedDismiss
             | AuditAction::Migrate
             | AuditAction::PluginAccept

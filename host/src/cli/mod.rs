@@ -3,6 +3,8 @@
 //! It connects the parts and prints their results. It makes no decisions about deliveries.
 
 mod aggregate;
+mod alerting;
+mod alerts;
 mod audit;
 mod audited;
 mod check;
@@ -123,6 +125,9 @@ enum Verb {
     /// Pause, resume, probe or disable a target
     #[command(subcommand)]
     Target(target::Verb),
+    /// List and acknowledge alerts, or test their channels
+    #[command(subcommand)]
+    Alerts(alerts::Verb),
     /// List, verify and export who changed or saw what
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -247,6 +252,7 @@ async fn run_configured(config: &Config, trail: &AuditTrail, verb: Verb) -> Resu
         Verb::Patient(verb) => patient::run(config, trail, &verb).await,
         Verb::Plugin(verb) => Box::pin(plugin::run(config, trail, verb)).await,
         Verb::Target(verb) => target::run(config, trail, &verb).await,
+        Verb::Alerts(verb) => alerts::run(config, trail, &verb).await,
         Verb::Audit(verb) => audit::run(config, trail, &verb).await,
         Verb::Completions { .. } | Verb::CompileAdapter { .. } => {
             unreachable!("invariant: neither needs a configuration")

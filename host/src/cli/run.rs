@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::monitoring::Exporting;
 use super::output::printable;
 use super::reload::Reloader;
-use super::{exit, monitoring, output, permissions, signals, wiring};
+use super::{alerting, exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
 use crate::store::BlockedKey;
 use crate::sync::{Breakdown, Daemon, RunEnd, Settings};
@@ -46,7 +46,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
     tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host started");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let (settings, current) = watch::channel(Arc::new(Settings::new(wiring::sync_options(config), targets)));
+    let (settings, current) = watch::channel(Arc::new(Settings::new(wiring::sync_options(config), targets.clone())));
     signals::on_stop(obey_signals(stop.clone(), abort.clone(), current.clone()))
         .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
     tokio::spawn(bound_the_end(stop.clone(), current.clone()));
@@ -55,8 +55,13 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     tokio::spawn(telemetry::report(meters.health().clone()));
     let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
+    let host = wiring::host_id();
+    let alerter = alerting::alerter(config, &store, &meters, &targets, &host)?;
     let reloads = tokio::spawn(Reloader::new(config, settings, meters.clone()).obey_hangups());
-    let daemon = Daemon::new(store.clone(), runtime, wiring::host_id(), current).with_meters(meters);
+    let mut daemon = Daemon::new(store.clone(), runtime, host, current).with_meters(meters);
+    if let Some(alerter) = alerter {
+        daemon = daemon.with_task("alerter", alerter.run(stop.clone()));
+    }
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
     exporting.end().await;

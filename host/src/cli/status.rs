@@ -13,7 +13,7 @@ use super::status_check::CheckArguments;
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
 use super::trail::AuditTrail;
 use super::verify::sentence;
-use super::{output, status_check, status_json, waiting, wiring};
+use super::{alerts, output, status_check, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::delivery::Status;
@@ -122,6 +122,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
     show_store_attention(attention);
+    show_alerts(attention);
     line("");
     line("[Targets]");
     if snapshot.targets.is_empty() {
@@ -163,6 +164,17 @@ fn show_store_attention(attention: &AttentionSummary) {
     line("[Attention]");
     for text in lines {
         line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
+    }
+}
+
+fn show_alerts(attention: &AttentionSummary) {
+    if attention.alerts.is_empty() {
+        return;
+    }
+    line("");
+    line("[Alerts]");
+    for alert in attention.alerts.iter().rev() {
+        line(&format!("   {}", paint(AnsiColor::Yellow, &alerts::describe(alert, attention.now))));
     }
 }
 

@@ -207,9 +207,7 @@ impl Judged {
         if count > 0 {
             self.note(failed.level(count), format!("{count} failed at {name}"));
         }
-        let differing = target.verified.as_ref().map_or(0, |verified| {
-            verified.counts.checked.saturating_sub(verified.counts.equal() + verified.counts.moved)
-        });
+        let differing = target.verified.as_ref().map_or(0, |verified| verified.counts.differing());
         if differing > 0 {
             self.note(Level::Warning, format!("{differing} records at {name} are not as they were delivered"));
         }
@@ -288,6 +286,7 @@ mod tests {
             blocked: Vec::new(),
             waiting: Vec::new(),
             notices: Vec::new(),
+            alerts: Vec::new(),
             types: Vec::new(),
             clock: ClockState::Trusted,
             write_trouble: None,

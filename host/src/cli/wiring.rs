@@ -234,13 +234,14 @@ pub(super) fn host_id() -> String {
     format!("{machine}-{}-{:016x}", std::process::id(), rand::random::<u64>())
 }
 
+/// The name of this machine.
 #[cfg(unix)]
-fn machine() -> String {
+pub(super) fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(not(unix))]
-fn machine() -> String {
+pub(super) fn machine() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "host".to_owned())
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use url::Url;
 
+use super::alerts_entries::of_alerts;
 use super::{
     AuditConfig, Authentication, Config, Connection, DatabaseConfig, DatabaseUrl, GrantConfig, HttpConfig, Limits,
     ObservabilityConfig, PluginsConfig, RetentionConfig, SecretSource, StoreConfig, SyncConfig, SyslogAddress,
@@ -21,7 +22,7 @@ use crate::domain::secret::Secret;
 /// What a secret is shown as.
 const SECRET: &str = "left out: a secret";
 /// What text that an operator has written freely is shown as.
-const TEXT: &str = "left out: text";
+pub(super) const TEXT: &str = "left out: text";
 /// What a path of this machine is shown as.
 const PATH: &str = "left out: a path";
 
@@ -45,13 +46,13 @@ impl Entry {
 }
 
 /// The list under one table of the file.
-struct Entries<'a> {
+pub(super) struct Entries<'a> {
     table: String,
     list: &'a mut Vec<Entry>,
 }
 
 impl Entries<'_> {
-    fn of(&mut self, table: &str) -> Entries<'_> {
+    pub(super) fn of(&mut self, table: &str) -> Entries<'_> {
         Entries { table: format!("{}{table}.", self.table), list: self.list }
     }
 
@@ -59,7 +60,7 @@ impl Entries<'_> {
         self.list.push(Entry { key: format!("{}{key}", self.table), shown, hidden });
     }
 
-    fn shown(&mut self, key: &str, value: impl ToString) {
+    pub(super) fn shown(&mut self, key: &str, value: impl ToString) {
         self.add(key, value.to_string(), None);
     }
 
@@ -68,15 +69,15 @@ impl Entries<'_> {
         self.shown(key, if values.is_empty() { "none".to_owned() } else { values.join(", ") });
     }
 
-    fn hidden(&mut self, key: &str, shown: &str, whole: impl Into<String>) {
+    pub(super) fn hidden(&mut self, key: &str, shown: &str, whole: impl Into<String>) {
         self.add(key, shown.to_owned(), Some(Secret::new(whole)));
     }
 
-    fn path(&mut self, key: &str, path: &Path) {
+    pub(super) fn path(&mut self, key: &str, path: &Path) {
         self.hidden(key, PATH, path.to_string_lossy());
     }
 
-    fn secret(&mut self, key: &str, source: &SecretSource) {
+    pub(super) fn secret(&mut self, key: &str, source: &SecretSource) {
         match source {
             SecretSource::Value(secret) => self.hidden(key, SECRET, secret.expose()),
             SecretSource::File(path) => self.path(&format!("{key}_file"), path),
@@ -102,7 +103,7 @@ impl Config {
     /// set.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        let Self { path: _, store, plugins, sync, retention, audit, observability, targets, aggregates } = self;
+        let Self { path: _, store, plugins, sync, retention, audit, alerts, observability, targets, aggregates } = self;
         let mut list = Vec::new();
         let mut root = Entries { table: String::new(), list: &mut list };
         of_store(&mut root.of("store"), store);
@@ -111,6 +112,9 @@ impl Config {
         of_retention(&mut root.of("retention"), *retention);
         of_observability(&mut root.of("observability"), *observability);
         of_audit(&mut root.of("audit"), audit);
+        if let Some(alerts) = alerts {
+            of_alerts(&mut root.of("alerts"), alerts);
+        }
         for (aggregate_type, order) in aggregates {
             root.of("aggregates").of(aggregate_type.as_str()).shown("order", order);
         }

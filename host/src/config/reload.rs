@@ -25,6 +25,7 @@ impl Config {
             sync: file.sync.clone(),
             retention: file.retention,
             audit: file.audit.clone(),
+            alerts: self.alerts.clone(),
             observability: self.observability,
             targets: self.targets.iter().map(target).collect(),
             aggregates: self.aggregates.clone(),

@@ -17,6 +17,9 @@ pub const TEXT_CHARS_MAX: usize = 1_024;
 vocabulary! {
     /// The commands that the audit records, by the words that an operator types.
     pub enum AuditAction {
+        AlertsAck = "alerts ack",
+        AlertsList = "alerts list",
+        AlertsTest = "alerts test",
         AuditExport = "audit export",
         AuditList = "audit list",
         ConflictsList = "conflicts list",

@@ -6,6 +6,9 @@
 //! `claim.rs`, and `sql/mod.rs` for how statements are written.
 
 mod adapters;
+mod alert_facts;
+mod alert_sends;
+mod alerts;
 mod audit;
 mod batch;
 mod batch_max;
@@ -83,6 +86,9 @@ use crate::domain::conflict::split_message;
 use crate::domain::ids::{AggregateKey, ChangeId, UsersTable};
 
 pub use adapters::{AdapterEvent, AdapterEventKind, AdapterRecord, DesiredState};
+pub use alert_facts::{Heartbeat, NewestChanges};
+pub use alert_sends::DueSend;
+pub use alerts::{Alert, AlertChanges, AlertFilter, AlertKey, AlertSend, FoundAlert};
 pub use audit::{AuditFilter, AuditRecorder, SentDelivery};
 pub use batch::{Batch, ClaimedIds};
 pub use blocked::BlockedKey;

@@ -128,6 +128,11 @@ macro_rules! schema {
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0019_audit.sql")),
                 },
                 Migration {
+                    version: 20,
+                    name: "alerts",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0020_alerts.sql")),
+                },
+                Migration {
                     version: 21,
                     name: "paused_until",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0021_paused_until.sql")),
@@ -189,6 +194,9 @@ mod tests {
             (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
             (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
             (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
+            (Dialect::Sqlite, 20, "13fdd1d785fbe3ee1ac2c22a93c005aa12e66caeb9d339b1e7c44a7ebb3ed1ad"),
+            (Dialect::MySql, 20, "140a77b923d1e56336de88c4c24f4a0ca1c0a7dfb9dd342f4f18e5538e67ccc3"),
+            (Dialect::Postgres, 20, "57ca7d9ae341127c021899caa148c2df053eba8477aa985acea84732fae237b6"),
             (Dialect::Sqlite, 21, "7c3bdc709b3805d79a3f2859529a7de35d7c9d667aba5d759d6eaafbf9e09531"),
             (Dialect::MySql, 21, "45784380c01b945050f50773845c991f025cb4295b36ff516598b61e4b09327e"),
             (Dialect::Postgres, 21, "186d090d2a28df4d09f3688c0d21b2ec51f0f2689b788444b7645ba9b40152d8"),

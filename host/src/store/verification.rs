@@ -48,6 +48,12 @@ impl VerificationCounts {
         self.checked.saturating_sub(others)
     }
 
+    /// How many records were judged and are not as they were delivered.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.checked.saturating_sub(self.equal() + self.moved)
+    }
+
     /// Counts one record that differs.
     pub fn add(&mut self, finding: Finding) {
         *match finding {
@@ -92,6 +98,28 @@ pub struct Verification {
     /// The next page begins after this id of this type.
     pub(super) next: AggregateKey,
     pub(super) progress: ListProgress,
+}
+
+impl Verification {
+    /// A whole verification with these counts.
+    #[cfg(test)]
+    pub(crate) fn ended(target: &str, through: ChangeId, counts: VerificationCounts) -> Self {
+        let next = AggregateKey::patient("");
+        let (target, types) = (target.to_owned(), Vec::new());
+        let (listed, progress) = (Vec::new(), ListProgress::default());
+        Self {
+            target,
+            types,
+            listed,
+            started_at: 0,
+            finished_at: Some(0),
+            through,
+            counts,
+            not_in_store: None,
+            next,
+            progress,
+        }
+    }
 }
 
 /// The last whole verification of a target, and the one under way.

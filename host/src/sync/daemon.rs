@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,8 @@ pub struct Daemon {
     host: String,
     settings: CurrentSettings,
     meters: Arc<Meters>,
+    /// Tasks of others that end with this host.
+    more: Vec<(&'static str, BoxFuture<'static, ()>)>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -118,7 +121,8 @@ impl Daemon {
     /// and every target's adapter file is read again. They must have the same targets.
     #[must_use]
     pub fn new(store: Store, runtime: Arc<Runtime>, host: String, settings: watch::Receiver<Arc<Settings>>) -> Self {
-        Self { store, runtime, host, settings: CurrentSettings::new(settings), meters: Arc::default() }
+        let (settings, meters) = (CurrentSettings::new(settings), Arc::default());
+        Self { store, runtime, host, settings, meters, more: Vec::new() }
     }
 
     /// Counts in these meters.
@@ -127,13 +131,20 @@ impl Daemon {
         Self { meters, ..self }
     }
 
+    /// Runs this task too. It must end at `stop`, and not before.
+    #[must_use]
+    pub fn with_task(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.more.push((name, Box::pin(task)));
+        self
+    }
+
     /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` aborts the calls under
     /// way.
     ///
     /// # Errors
     /// When the store cannot be reached at the start. Later outages of the store are waited out.
     pub async fn run(
-        self,
+        mut self,
         stop: CancellationToken,
         abort: CancellationToken,
         until_idle: bool,
@@ -152,6 +163,9 @@ impl Daemon {
         let running: Vec<_> = first.targets.values().map(|target| self.start(target, &shared, &mut tasks)).collect();
         drop(first);
         self.start_common(host, &shared, &running, &mut tasks);
+        for (name, task) in std::mem::take(&mut self.more) {
+            tasks.spawn(name, task);
+        }
         let pulses = tasks.pulses();
         self.meters.health().started(move || pulses.hanging());
         let mut end = tokio::select! {

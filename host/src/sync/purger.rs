@@ -76,7 +76,8 @@ async fn purge_by_clock(
     let age_ms = retention.finished_ms;
     Ok(purge(store, targets, age_ms, stop).await?
         + purge_journal(store, retention.journal_ms, stop).await?
-        + store.purge_notices(age_ms).await?)
+        + store.purge_notices(age_ms).await?
+        + store.purge_alerts(age_ms).await?)
 }
 
 async fn purge(

@@ -99,7 +99,8 @@ impl Router {
             Some(routes) => routes,
             None => {
                 let settings = self.settings.get();
-                let (targets, fifo_types) = (settings.types().into_keys().collect(), settings.options.fifo_types.clone());
+                let (targets, fifo_types) =
+                    (settings.types().into_keys().collect(), settings.options.fifo_types.clone());
                 self.store.routes().await?.in_order(targets, fifo_types)
             }
         };

@@ -186,6 +186,15 @@ impl Target {
         }
     }
 
+    /// When the certificate of its HTTPS server ends, milliseconds since 1970-01-01 UTC; `None` before a connection.
+    #[must_use]
+    pub fn certificate_ends_at(&self) -> Option<i64> {
+        match &self.access {
+            Access::Http(http) => http.certificate_ends_at(),
+            Access::Database { .. } => None,
+        }
+    }
+
     /// Closes its connections.
     pub async fn close(&self) {
         if let Some(database) = self.database() {

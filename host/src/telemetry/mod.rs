@@ -30,4 +30,5 @@ pub use meters::{Meters, TargetMeters};
 pub use otlp::{Otlp, OtlpError};
 pub use service_manager::{reloaded, reloading, report};
 pub use step::Step;
+pub use store_gauges::StoreReading;
 pub use trace::{BatchTrace, step};

@@ -6,6 +6,7 @@
 
 mod fhir;
 mod galera;
+mod mail;
 mod mariadb;
 mod postgres;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod small_http;
 
 pub use fhir::{FhirProduct, FhirServer, Validators, Verdict};
 pub use galera::{Galera, GaleraNode};
+pub use mail::MailServer;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use prometheus::{Prometheus, promtool};

@@ -3,6 +3,7 @@
 // The futures of a test and of the store that it calls are nested deeper than the default.
 #![recursion_limit = "256"]
 
+mod alerts;
 mod audit;
 mod batch_max;
 mod carried_over;

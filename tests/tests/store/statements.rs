@@ -31,6 +31,9 @@ const SMALL: &[&str] = &[
     "sync_count",
     "sync_notice",
     "sync_adapter_event",
+    "sync_adapter_control",
+    "sync_alert",
+    "sync_alert_send",
     "users",
     "json_each",
     "CONSTANT",
@@ -59,6 +62,8 @@ const MEANT: &[(&str, &str)] = &[
     ("queued_before", "n"),
     ("count_causes", "n"),
     ("count_causes, without kind, since", "n"),
+    // Of at most 10,000 rows.
+    ("failed_lately", "n"),
     // Of so many as one step takes, or as are shown.
     ("next_waiting", "n"),
     // Only its last row.

@@ -145,6 +145,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("never_skipped", super::in_flight::NEVER_SKIPPED),
     ("waiting", super::in_flight::WAITING),
     ("wake_chunk", super::dependencies::CHUNK),
+    ("failed_counted", super::alert_facts::FAILED_COUNTED),
     ("causes_counted", super::deliveries::CAUSES_COUNTED),
     ("queue_counted", super::why::QUEUE_COUNTED),
     ("hour_ms", super::clock::HOUR_MS),

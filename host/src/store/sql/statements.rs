@@ -387,6 +387,32 @@ statements! {
         }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
     }
+    "alerts.sql" {
+        ListAlerts = list_alerts { ended_mark: Option<i64>, limit: u32 }
+        TouchAlerts = touch_alerts { batch: Json }
+        RaiseAlerts = raise_alerts { batch: Json }
+        EndAlerts = end_alerts { stale_ms: i64 }
+        AnnounceEnds = announce_ends {}
+        EnterAlertSends<'a> = enter_alert_sends { channel: &'a str }
+        DueAlertSends<'a> = due_alert_sends { channels: Texts<'a>, limit: u32 }
+        ClaimAlertSend<'a> = claim_alert_send {
+            alert_id: i64, channel: &'a str, due_at: i64, host: &'a str, claim_ms: i64,
+        }
+        SettleAlertSend<'a> = settle_alert_send {
+            alert_id: i64, channel: &'a str, due_at: i64, host: &'a str, sent: bool, failures: i64,
+            error: Option<&'a str>, next_at: i64,
+        }
+        AlertSends = alert_sends { first_id: i64 }
+        AcknowledgeAlerts<'a> = acknowledge_alerts {
+            id: Option<i64>, kind: Option<&'a str>, target: Option<&'a str>, acknowledged_by: &'a str,
+        }
+        PurgeAlertSends = purge_alert_sends { cutoff: i64 }
+        PurgeAlerts = purge_alerts { cutoff: i64 }
+        Heartbeats = heartbeats {}
+        RolledBackAdapters = rolled_back_adapters {}
+        ChangesAfter = changes_after { after: i64 }
+        FailedLately<'a> = failed_lately { target: &'a str }
+    }
     "imports.sql" {
         ReadImportProgress<'a> = import_progress { id: &'a str }
         DeleteImport<'a> = delete_import { id: &'a str }
