@@ -5,7 +5,7 @@
 //! end. Then, after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -83,8 +83,8 @@ pub struct Daemon {
     options: Arc<SyncOptions>,
     reload: watch::Receiver<u64>,
     meters: Arc<Meters>,
-    /// Tasks of others that end with this host.
-    more: Vec<(&'static str, BoxFuture<'static, ()>)>,
+    /// Tasks of others that end with this host. Locked only so that a daemon may be shared.
+    more: Mutex<Vec<(&'static str, BoxFuture<'static, ()>)>>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -127,7 +127,15 @@ impl Daemon {
         options: SyncOptions,
         reload: watch::Receiver<u64>,
     ) -> Self {
-        Self { store, runtime, targets, options: Arc::new(options), reload, meters: Arc::default(), more: Vec::new() }
+        Self {
+            store,
+            runtime,
+            targets,
+            options: Arc::new(options),
+            reload,
+            meters: Arc::default(),
+            more: Mutex::default(),
+        }
     }
 
     /// Counts in these meters.
@@ -138,8 +146,8 @@ impl Daemon {
 
     /// Runs this task too. It must end at `stop`, and not before.
     #[must_use]
-    pub fn with_task(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.more.push((name, Box::pin(task)));
+    pub fn with_task(self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::pin(task)));
         self
     }
 
@@ -149,7 +157,7 @@ impl Daemon {
     /// # Errors
     /// When the store cannot be reached at the start. Later outages of the store are waited out.
     pub async fn run(
-        mut self,
+        self,
         stop: CancellationToken,
         abort: CancellationToken,
         until_idle: bool,
@@ -166,7 +174,7 @@ impl Daemon {
         let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
-        for (name, task) in std::mem::take(&mut self.more) {
+        for (name, task) in std::mem::take(&mut *self.more.lock().unwrap_or_else(PoisonError::into_inner)) {
             tasks.spawn(name, task);
         }
         let pulses = tasks.pulses();
