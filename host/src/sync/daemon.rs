@@ -5,7 +5,7 @@
 //! end. Then, after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -83,8 +83,8 @@ pub struct Daemon {
     host: String,
     settings: CurrentSettings,
     meters: Arc<Meters>,
-    /// Tasks of others that end with this host.
-    more: Vec<(&'static str, BoxFuture<'static, ()>)>,
+    /// Tasks of others that end with this host. Locked only so that a daemon may be shared.
+    more: Mutex<Vec<(&'static str, BoxFuture<'static, ()>)>>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -122,7 +122,7 @@ impl Daemon {
     #[must_use]
     pub fn new(store: Store, runtime: Arc<Runtime>, host: String, settings: watch::Receiver<Arc<Settings>>) -> Self {
         let (settings, meters) = (CurrentSettings::new(settings), Arc::default());
-        Self { store, runtime, host, settings, meters, more: Vec::new() }
+        Self { store, runtime, host, settings, meters, more: Mutex::default() }
     }
 
     /// Counts in these meters.
@@ -133,8 +133,8 @@ impl Daemon {
 
     /// Runs this task too. It must end at `stop`, and not before.
     #[must_use]
-    pub fn with_task(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.more.push((name, Box::pin(task)));
+    pub fn with_task(self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::pin(task)));
         self
     }
 
@@ -144,7 +144,7 @@ impl Daemon {
     /// # Errors
     /// When the store cannot be reached at the start. Later outages of the store are waited out.
     pub async fn run(
-        mut self,
+        self,
         stop: CancellationToken,
         abort: CancellationToken,
         until_idle: bool,
@@ -163,7 +163,7 @@ impl Daemon {
         let running: Vec<_> = first.targets.values().map(|target| self.start(target, &shared, &mut tasks)).collect();
         drop(first);
         self.start_common(host, &shared, &running, &mut tasks);
-        for (name, task) in std::mem::take(&mut self.more) {
+        for (name, task) in std::mem::take(&mut *self.more.lock().unwrap_or_else(PoisonError::into_inner)) {
             tasks.spawn(name, task);
         }
         let pulses = tasks.pulses();

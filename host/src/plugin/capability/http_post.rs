@@ -79,4 +79,41 @@ mod tests {
         let error = error.post(HeaderMap::new(), Bytes::new()).await.err().unwrap();
         assert!(!error.contains("SECRET") && !error.is_empty(), "{error}");
     }
+
+    /// A web server with TLS that answers one request. Returns its port and certificate (PEM).
+    async fn tls_server() -> (u16, String) {
+        use rustls::pki_types::PrivatePkcs8KeyDer;
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(2095, 1, 1);
+        let certificate = parameters.self_signed(&key).unwrap();
+        let private = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let tls = rustls::ServerConfig::builder().with_no_client_auth();
+        let tls = tls.with_single_cert(vec![certificate.der().clone()], private).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(tls)).accept(stream).await.unwrap();
+            let mut request = [0; 1_024];
+            let read = stream.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"POST /hook HTTP/1.1\r\n"));
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+        });
+        (port, certificate.pem())
+    }
+
+    #[tokio::test]
+    async fn a_server_of_the_named_authority_is_trusted_and_the_end_of_its_certificate_is_known() {
+        let (port, authority) = tls_server().await;
+        let url = Secret::new(format!("https://localhost:{port}/hook"));
+        let poster = HttpPoster::new("t", &url, true, Duration::from_secs(9), Some(authority.as_bytes())).unwrap();
+        assert_eq!(poster.client.certificate_ends_at(), None, "nothing is connected yet");
+        let status = poster.post(HeaderMap::new(), Bytes::from_static(b"{}")).await;
+        assert_eq!(status, Ok(StatusCode::NO_CONTENT));
+        assert_eq!(poster.client.certificate_ends_at(), Some(3_944_678_400_000), "2095-01-01");
+    }
 }
