@@ -25,6 +25,7 @@ mod permissions;
 mod plugin;
 mod resync;
 mod resync_list;
+mod resync_outbox;
 mod retry;
 mod retry_in_steps;
 mod run;
