@@ -29,6 +29,7 @@ mod plugin;
 mod reload;
 mod resync;
 mod resync_list;
+mod resync_outbox;
 mod retry;
 mod retry_in_steps;
 mod run;

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::error::CliError;
-use super::{output, resync};
+use super::output;
+use super::resync_outbox::{resend, show};
 use crate::config::TargetConfig;
 use crate::domain::ids::AggregateKey;
 use crate::domain::patient::PatientId;
@@ -82,7 +83,7 @@ async fn resend_others<'a>(
 ) -> Result<Vec<&'a Listed>, CliError> {
     let keys = others.iter().map(Listed::key).collect();
     let mut walk = Resend::new(target.name.clone(), ResendScope::These(keys), None);
-    resync::resend(store, &mut walk, pause).await?;
+    resend(store, &mut walk, pause).await?;
     let (mut counts, mut unknown) = (walk.counts(), Vec::new());
     let unmet: Vec<_> = others.iter().filter(|one| !walk.has_met(&one.key())).collect();
     for some in unmet.chunks(LOOKED_UP) {
@@ -92,7 +93,7 @@ async fn resend_others<'a>(
         unknown.extend(some.iter().copied().filter(|one| !known.contains(&one.patient_id)));
     }
     if unknown.len() < others.len() {
-        resync::show(&counts, target);
+        show(&counts, target);
     }
     Ok(unknown)
 }

@@ -23,8 +23,8 @@ struct EventId {
 }
 
 impl Store {
-    /// Queues up to `limit` patients after `after` (by id) for `target`; with `since` those who were changed at that time
-    /// or later. Returns the last id, or `None` at the end.
+    /// Queues up to `limit` patients after `after` (by id) for `target`; with `since` those who were changed at that
+    /// time or later. Returns the last id, or `None` at the end.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing of the page is then queued.

@@ -22,7 +22,14 @@ const TARGETS: &str = "\n[targets.openemr]\nadapter = \"a.wasm\"\naggregate_type
     [targets.labs.http]\nbase_url = \"https://labs.example/\"\n";
 
 /// A host whose store has three patients of its own, and one of another application.
-async fn hospital(backend: Backend) -> Option<(Host, Session)> {
+struct Hospital {
+    host: Host,
+    session: Session,
+    /// It is gone with this.
+    _database: Database,
+}
+
+async fn hospital(backend: Backend) -> Option<Hospital> {
     let database = Database::fresh(backend).await.expect("database")?;
     let host = Host::new(&Configuration::new(database.url()).more(TARGETS)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
@@ -33,11 +40,11 @@ async fn hospital(backend: Backend) -> Option<(Host, Session)> {
         write(&host, "patient.json", patient.to_string().as_bytes());
         let _ = host.run(&["patient", "put", "patient.json"]).expect_success();
     }
-    let mut store = Session::open(database.url()).await.expect("session");
+    let mut session = Session::open(database.url()).await.expect("session");
     let other = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, created_at, routed_at) \
                  VALUES ('patient', 'D-1', 'create', '{}', 1000000000000, 1000000000000)";
-    store.execute(other).await.expect("insert");
-    Some((host, store))
+    session.execute(other).await.expect("insert");
+    Some(Hospital { host, session, _database: database })
 }
 
 fn details(host: &Host, action: &str) -> Vec<Value> {
@@ -47,7 +54,7 @@ fn details(host: &Host, action: &str) -> Vec<Value> {
 }
 
 async fn a_list_of_patients_is_queued_and_lines_of_unknown_ones_are_named(backend: Backend) {
-    let Some((host, _store)) = hospital(backend).await else { return };
+    let Some(Hospital { host, _database, .. }) = hospital(backend).await else { return };
     write(&host, "ids.txt", b"P-1\nP-9\n\nD-1\r\nP-1\n P-3\nKim, Minjun 1951-12-31\n");
     let resync = ["resync", "--target", "openemr", "--page", "2", "--pause-ms", "0", "--patients"];
     let of = |file: &'static str| [&resync[..], &[file]].concat();
@@ -85,9 +92,9 @@ async fn a_list_of_patients_is_queued_and_lines_of_unknown_ones_are_named(backen
 }
 
 async fn only_what_was_changed_since_a_time_is_queued(backend: Backend) {
-    let Some((host, mut store)) = hospital(backend).await else { return };
+    let Some(Hospital { host, mut session, _database }) = hospital(backend).await else { return };
     let since = |time: &str| host.run(&["resync", "--target", "openemr", "--where-changed-since", time]);
-    store.execute("UPDATE patient_cache SET updated_at = 1 WHERE patient_id <> 'P-2'").await.expect("age");
+    session.execute("UPDATE patient_cache SET updated_at = 1 WHERE patient_id <> 'P-2'").await.expect("age");
     let queued = since("1h").expect_success();
     let expected = "   [OK] 1 patients queued, up to P-2\n1 patients queued for openemr sync\n\
                     0 clinical records queued for openemr sync\n\
@@ -106,7 +113,7 @@ async fn only_what_was_changed_since_a_time_is_queued(backend: Backend) {
 }
 
 async fn a_pause_has_an_end_and_its_event_names_it(backend: Backend) {
-    let Some((host, mut store)) = hospital(backend).await else { return };
+    let Some(Hospital { host, mut session, _database }) = hospital(backend).await else { return };
     let pause = |more: &[&str]| host.run(&[&["target", "pause", "openemr"][..], more].concat());
     let shown = || host.status()["targets"]["openemr"].clone();
     let paused = pause(&["--for", "8h"]).expect_success().stdout;
@@ -119,7 +126,7 @@ async fn a_pause_has_an_end_and_its_event_names_it(backend: Backend) {
     assert_says(&host.run(&["status", "--check", "--target", "openemr"]), 2, &[&format!("openemr is paused {end}")]);
     assert_eq!(details(&host, "target pause"), [json!([null, end, "success"])]);
 
-    store.execute("UPDATE sync_target SET paused_until = 1").await.expect("let it end");
+    session.execute("UPDATE sync_target SET paused_until = 1").await.expect("let it end");
     assert_eq!((&shown()["state"], &shown()["paused_until"]), (&json!("unknown"), &Value::Null));
     assert_eq!(
         pause(&["--until", "2999-01-01"]).expect_success().stdout,
@@ -140,7 +147,7 @@ async fn a_pause_has_an_end_and_its_event_names_it(backend: Backend) {
 
 #[tokio::test]
 async fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
-    let Some((host, _store)) = hospital(Backend::Sqlite).await else { return };
+    let Some(Hospital { host, _database, .. }) = hospital(Backend::Sqlite).await else { return };
     for (line, expected) in [
         ("retry --target openem", "did you mean `openemr`?"),
         ("failed list --target openem", "did you mean `openemr`?"),
@@ -182,6 +189,8 @@ async fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
     ] {
         let output = host.run(&line.split(' ').collect::<Vec<_>>());
         assert!(matches!(output.status, Some(1..=3)), "{line}: {output:?}");
-        assert!(output.stderr.contains(expected), "{line}: {}{}", output.stdout, output.stderr);
+        // `status --check` answers on standard output, where monitoring reads it.
+        let answer = format!("{}{}", output.stdout, output.stderr);
+        assert!(answer.contains(expected), "{line}: {answer}");
     }
 }

@@ -259,6 +259,7 @@ async fn a_store_of_schema_11_gets_what_is_new(backend: Backend) {
     let Some(stand) = Stand::empty(backend).await else { return };
     stand.store.migrate().await.expect("migrate");
     for sql in [
+        "ALTER TABLE sync_target DROP COLUMN paused_until",
         "DROP TABLE sync_learned",
         "ALTER TABLE sync_count DROP COLUMN skipped",
         "DROP TABLE sync_verification",

@@ -272,7 +272,8 @@ async fn status_estimates_what_is_left_as_why_does(stand: Stand) {
     deliver(&stand, &[1, 2, 3, 4, 5], "Seoul").await;
     assert_eq!(seen().await, (Some(0), Some(0)), "nothing is left");
     stand.pass(60_000);
-    // Five are pending and one is not routed yet: six, at twenty a second. More failures than attempts are read hide none.
+    // Five are pending and one is not routed yet: six, at twenty a second. Failures hide no attempt that worked, also
+    // where they are more than are read.
     stand.put(&(11..=15).map(|number| patient(number, "Seoul")).collect::<Vec<_>>()).await;
     let cause = Cause { kind: "unavailable".to_owned(), message: "connection refused".to_owned() };
     for _ in 0..60 {

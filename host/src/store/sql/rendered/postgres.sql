@@ -917,11 +917,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT t.name, t.enabled, CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END,
-    CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN t.paused_until END,
-    t.state, t.breaker, t.breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
-    t.error_kind, t.error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - t.error_at
-FROM sync_target t;
+SELECT name, enabled, CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END,
+    CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN paused_until END,
+    state, breaker, breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - error_at
+FROM sync_target;
 
 -- oldest_pending
 SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))

@@ -823,11 +823,11 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT t.name, t.enabled, CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END,
-    CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN t.paused_until END,
-    t.state, t.breaker, t.breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), t.adapter_name, t.adapter_version, t.adapter_sha256, t.summary,
-    t.error_kind, t.error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - t.error_at
-FROM sync_target t;
+SELECT name, enabled, CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END,
+    CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN paused_until END,
+    state, breaker, breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - error_at
+FROM sync_target;
 
 -- oldest_pending
 SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
