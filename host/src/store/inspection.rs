@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::schema::schema;
 use super::sql::Bound;
-use super::{RowReader, Store, StoreError, failed, ours};
+use super::{RowReader, Store, StoreError, failed, ours, users_table};
 use crate::database::{Dialect, Value};
 
 /// Rows of an SQLite table that are counted: it keeps no estimate.
@@ -193,9 +193,12 @@ impl Store {
 
     /// The tables that the migrations make, the users' by the name that it has here.
     fn own_tables(&self) -> BTreeSet<String> {
-        let made = schema(self.database.dialect()).migrations.iter().flat_map(|one| ours::table_names(one.sql));
-        let named = made.map(|name| if name == "users" { self.users_table.as_str().to_owned() } else { name });
-        named.chain(["schema_migration".to_owned()]).collect()
+        let dialect = self.database.dialect();
+        let files = schema(dialect).migrations.iter();
+        let texts = files.map(|one| users_table::written(one.sql, dialect, &self.users_table));
+        let mut names: BTreeSet<_> = texts.flat_map(|text| ours::table_names(&text).collect::<Vec<_>>()).collect();
+        names.insert("schema_migration".to_owned());
+        names
     }
 
     async fn inspect(&self, sql: &str) -> Result<Vec<Vec<Value>>, StoreError> {

@@ -271,6 +271,8 @@ fn assert_says_what_helps(files: &BTreeMap<String, String>, backend: Backend) {
     );
     let schema = json(files, "schema.json");
     assert!(schema["sync_delivery"]["columns"].to_string().contains("outbox_id"), "{schema}");
+    let missing = schema.as_object().expect("tables").iter().find(|(_, table)| *table == "missing");
+    assert!(missing.is_none() && schema["users"].is_object(), "{missing:?}");
     assert!(schema["sync_delivery"]["indexes"].as_array().is_some_and(|indexes| !indexes.is_empty()), "{schema}");
     let sizes = json(files, "sizes.json").to_string();
     assert!(sizes.contains("sync_outbox") && sizes.contains("schema_migration"), "{sizes}");

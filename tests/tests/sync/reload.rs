@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How often the hosts under load reload.
 const RELOADS: usize = 12;
 /// Changes between two reloads.
-const FLOW: usize = 500;
+const FLOW: usize = 200;
 
 /// What a reload logs when it has taken something over.
 const RELOADED: &str = "configuration reloaded";
