@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::host::{Configuration, Host, RunningHost};
 
-use crate::effects::{active, born_on, held, history, people, put_in_place, variant};
+use crate::effects::{active, born_on, history, people, put_in_place, variant};
 use crate::small_fhir::SmallFhir;
 use crate::support::{QUICK, adapter, patient, put};
 
