@@ -128,7 +128,7 @@ impl StoreTransaction {
     }
 
     /// The held adapters of all targets.
-    pub(super) async fn holds(&mut self) -> Result<BTreeMap<String, HeldAdapter>, StoreError> {
+    pub(super) async fn adapter_holds(&mut self) -> Result<BTreeMap<String, HeldAdapter>, StoreError> {
         let operation = self.operation.clone();
         let hold = |row: Vec<Value>| {
             let mut reader = RowReader::new(&operation, row);

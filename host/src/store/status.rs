@@ -139,7 +139,7 @@ impl Store {
         for (name, target) in &mut snapshot.targets {
             target.verified = transaction.verifications(name).await?.last;
         }
-        for (name, hold) in transaction.holds().await? {
+        for (name, hold) in transaction.adapter_holds().await? {
             if let Some(target) = snapshot.targets.get_mut(&name) {
                 target.held = Some(hold);
             }

@@ -17,6 +17,7 @@ mod differential;
 mod direct;
 mod first_statement;
 mod foreign;
+mod holds;
 mod in_doubt;
 mod journal;
 mod kept_statements;
