@@ -260,7 +260,8 @@ impl StoreTransaction {
     }
 
     /// Adds the deliveries that were made and superseded to the counts. When fewer were made than expected, some
-    /// existed before, because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
+    /// existed before, because an operator reset `routed_at`. Then the rows themselves are counted, however long that
+    /// takes.
     async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &step.made {
             let made = if step.some_existed { self.uncounted(target.as_str()).await? } else { *made };
