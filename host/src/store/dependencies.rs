@@ -10,7 +10,8 @@
 //! adapter before its references are linked; `batch.rs` checks that once more when the batch is read, and makes a
 //! delivery wait again. What it lacks then may have a link: something that was deleted and is made again, or a merge
 //! that may be undone. So whoever wakes by looking at links looks at that too (`lacking.rs`), and no delivery is woken
-//! in vain for ever. Of an aggregate that waits more than once only the newest delivery goes on waiting (`waits_once.rs`).
+//! in vain for ever. Of an aggregate that waits more than once only the newest delivery goes on waiting
+//! (`waits_once.rs`).
 //!
 //! When another record stands for an aggregate than before (a relink, a merge, its undoing), what refers to it is sent
 //! again, in the transaction that moves the record. A dependent that was in flight meanwhile is sent again by its own
@@ -30,6 +31,7 @@ use super::sql::{
     ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting,
     OpenAmong, ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
+use super::waits_once::Held;
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Change;
@@ -80,14 +82,6 @@ struct DependencyRow<'a> {
 struct DependentRow<'a> {
     target: &'a TargetName,
     outbox_id: ChangeId,
-}
-
-/// The deliveries that were queued and depend on something.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// Whether they wait or not.
-    pub(super) queued: BTreeMap<TargetName, Vec<ChangeId>>,
-    pub(super) some_wait: bool,
 }
 
 /// What these changes depend on at the targets that take them. Of two targets, one may take a type and the other not.
@@ -345,9 +339,9 @@ impl StoreTransaction {
         rows.into_iter().map(|row| RowReader::new(&self.operation, row).aggregate_key()).collect()
     }
 
-    /// As [`Self::hold_dependents`], of states that were queued for one target without the router. What waited there for
-    /// the same aggregates is superseded: callers must not queue a type with `order = "fifo"` in this way. Returns the
-    /// deliveries that depend on something, whether they wait or not.
+    /// As [`Self::hold_dependents`], of states that were queued for one target without the router. What waited there
+    /// for the same aggregates is superseded: callers must not queue a type with `order = "fifo"` in this way. Returns
+    /// the deliveries that depend on something, whether they wait or not.
     pub(super) async fn hold_queued(
         &mut self,
         ids: &[ChangeId],

@@ -121,9 +121,9 @@ impl Store {
     }
 
     /// Writes what one page of a list has that the store does not know, and advances the verification past it; to the
-    /// next part at the end of the list, and where the list is too long. `listed` is how many records the page had before
-    /// they were compared: a list without any of those that the store knows is none. Returns `false` and writes nothing
-    /// when another host has advanced the verification meanwhile.
+    /// next part at the end of the list, and where the list is too long. `listed` is how many records the page had
+    /// before they were compared: a list without any of those that the store knows is none. Returns `false` and writes
+    /// nothing when another host has advanced the verification meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::batch::ClaimedIds;
 use super::counts::CountDelta;
-use super::dependencies::Held;
 use super::readable::{Refused, Unrouted};
 use super::request::{DirectRequest, RequestId};
 use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
+use super::waits_once::Held;
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 use crate::domain::ids::{ChangeId, TargetName};
@@ -259,8 +259,9 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// Adds the deliveries that were made and superseded to the counts. When fewer were made than expected, some existed before,
-    /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
+    /// Adds the deliveries that were made and superseded to the counts. When fewer were made than expected, some
+    /// existed before, because an operator reset `routed_at`. Then the rows themselves are counted, however long that
+    /// takes.
     async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &step.made {
             let made = if step.some_existed { self.uncounted(target.as_str()).await? } else { *made };

@@ -1,5 +1,5 @@
-//! The parts of a verification: first the links of each type, then, of each type that the target's adapter can list, what
-//! the target has of ours. A part that lists is named by its type with a mark in front, which no type's name has.
+//! The parts of a verification: first the links of each type, then, of each type that the target's adapter can list,
+//! what the target has of ours. A part that lists is named by its type with a mark in front, which no type's name has.
 
 use serde::Serialize;
 

@@ -5,10 +5,20 @@
 //! claim's: the newest delivery counts, in whatever status it is. Of a type with `order = "fifo"` every change counts,
 //! and none is superseded. Only who knows the orders of a target may call this. Read next: `dependencies.rs`.
 
+use std::collections::BTreeMap;
+
 use super::newest::Supersede;
 use super::sql::{Json, SupersedeWaiting, WaitingTwice};
 use super::{RowReader, StoreError, StoreTransaction};
-use crate::domain::ids::ChangeId;
+use crate::domain::ids::{ChangeId, TargetName};
+
+/// The deliveries that were queued and depend on something.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Whether they wait or not.
+    pub(super) queued: BTreeMap<TargetName, Vec<ChangeId>>,
+    pub(super) some_wait: bool,
+}
 
 impl StoreTransaction {
     /// Supersedes what waits and is older than another delivery, of the aggregates of those of these deliveries that

@@ -53,8 +53,8 @@ fn without_mark(change: &Change) -> Change {
     Change { link: change.link.as_ref().map(merged::without_mark), ..change.clone() }
 }
 
-/// As `apply`, for links without marks of merges. Returns the pids of the charts that were found with a note of a merge,
-/// too.
+/// As `apply`, for links without marks of merges. Returns the pids of the charts that were found with a note of a
+/// merge, too.
 fn apply_states(
     db: &impl TargetDb,
     settings: &Settings,

@@ -132,7 +132,8 @@ impl Marks {
 }
 
 /// Marks the found charts of merges, and removes the marks of undone merges: also of those in `noted`, the pids of
-/// charts that were found with our line. `changes` have the host's original links. No statement where none is concerned.
+/// charts that were found with our line. `changes` have the host's original links. No statement where none is
+/// concerned.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.

@@ -29,8 +29,8 @@ pub(crate) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Charts by uuid: `uuid`, `pid`, our columns, then whether it has our note of a merge. With `locked` the rows cannot
-    /// change until the transaction ends, on a database where reading does not ensure that anyway.
+    /// Charts by uuid: `uuid`, `pid`, our columns, then whether it has our note of a merge. With `locked` the rows
+    /// cannot change until the transaction ends, on a database where reading does not ensure that anyway.
     pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
         let names = self.chart_columns("uuid");
         format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
@@ -114,8 +114,8 @@ impl Statements<'_> {
         1 + self.columns.len()
     }
 
-    /// Updates our columns of existing charts, found by `uuid`, or by `pid` without uuids. Without `noted` it passes over
-    /// charts with our note of a merge: the note was written after the chart was read.
+    /// Updates our columns of existing charts, found by `uuid`, or by `pid` without uuids. Without `noted` it passes
+    /// over charts with our note of a merge: the note was written after the chart was read.
     pub(crate) fn update(&self, count: usize, noted: bool) -> String {
         let key = if self.schema.has_uuid() { "uuid" } else { "pid" };
         let has_note = |table| self.has_note(table).filter(|_| !noted);

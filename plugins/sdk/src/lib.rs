@@ -2,8 +2,9 @@
 //!
 //! An adapter implements [`DatabaseAdapter`] or [`HttpAdapter`] and exports itself with [`export_database_adapter!`] or
 //! [`export_http_adapter!`]. One that can list our records at the target implements [`DatabaseListing`] or
-//! [`HttpListing`] too, and exports that with [`export_database_listing!`] or [`export_http_listing!`]. This crate knows nothing of the host, and must not do anything that the interface in
-//! `wit/0.2.0/` does not allow. Read next: `wit/0.2.0/types.wit`, then `plugins/openemr`.
+//! [`HttpListing`] too, and exports that with [`export_database_listing!`] or [`export_http_listing!`]. This crate
+//! knows nothing of the host, and must not do anything that the interface in `wit/0.2.0/` does not allow. Read next:
+//! `wit/0.2.0/types.wit`, then `plugins/openemr`.
 
 #[doc(hidden)]
 pub mod answers;

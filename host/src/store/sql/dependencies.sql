@@ -27,8 +27,8 @@ FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {de
 WHERE {by_ctid({delivery_of_target})} AND t.status = {pending} AND {missing_count(t)} > 0;
 
 -- name: waiting_twice
--- Of these deliveries those that wait while their aggregate has older ones or a newer one: the aggregate, and its newest
--- delivery. What is older than the confirmed one is finished.
+-- Of these deliveries those that wait while their aggregate has older ones or a newer one: the aggregate, and its
+-- newest delivery. What is older than the confirmed one is finished.
 SELECT DISTINCT d.aggregate_type, d.aggregate_id, {newest_sibling(d.target, d)}
 FROM sync_delivery d {force_index(PRIMARY)}
 WHERE d.target = :target AND {key_in_ids(d.outbox_id)}
