@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 use super::error::CliError;
 use super::wiring;
 use crate::alerts::{
@@ -18,8 +22,62 @@ use crate::store::Store;
 use crate::target::Target;
 use crate::telemetry::Meters;
 
-/// What looks at the conditions while a host runs; `None` without `[alerts]`.
-pub(super) fn alerter(
+/// The alerters of one host: a reload of `[alerts]` makes a new one, which takes the place of the one before.
+pub(super) struct Alerters {
+    store: Store,
+    meters: Arc<Meters>,
+    host_id: String,
+    newer: mpsc::UnboundedSender<Option<Alerter>>,
+}
+
+impl Alerters {
+    /// Begins with the alerter of a configuration, which the task that comes with it runs until `stop`.
+    pub(super) fn begin(
+        config: &Config,
+        (store, meters): (&Store, &Arc<Meters>),
+        targets: &[Arc<Target>],
+        host_id: &str,
+        stop: CancellationToken,
+    ) -> Result<(Self, BoxFuture<'static, ()>), CliError> {
+        let (newer, alerters) = mpsc::unbounded_channel();
+        let (store, meters, host_id) = (store.clone(), meters.clone(), host_id.to_owned());
+        let begun = Self { store, meters, host_id, newer };
+        let first = begun.made(config, targets)?;
+        Ok((begun, Box::pin(run_newest(first, alerters, stop))))
+    }
+
+    /// What looks at the conditions of a configuration; `None` without `[alerts]`.
+    pub(super) fn made(&self, config: &Config, targets: &[Arc<Target>]) -> Result<Option<Alerter>, CliError> {
+        alerter(config, &self.store, &self.meters, targets, &self.host_id)
+    }
+
+    /// Lets this one take the place of the one before. A message that is being sent may be sent once more.
+    pub(super) fn replace(&self, alerter: Option<Alerter>) {
+        // Without a receiver the host is stopping.
+        drop(self.newer.send(alerter));
+    }
+}
+
+async fn run_newest(
+    mut alerter: Option<Alerter>,
+    mut newer: mpsc::UnboundedReceiver<Option<Alerter>>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        let current = alerter.take();
+        let stopping = stop.clone();
+        let runs: BoxFuture<'static, ()> = match current {
+            Some(alerter) => Box::pin(alerter.run(stopping)),
+            None => Box::pin(async move { stopping.cancelled().await }),
+        };
+        tokio::select! {
+            () = runs => {}
+            Some(next) = newer.recv() => alerter = next,
+        }
+    }
+}
+
+fn alerter(
     config: &Config,
     store: &Store,
     meters: &Arc<Meters>,

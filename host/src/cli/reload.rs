@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::alerting::Alerters;
 use super::error::CliError;
 use super::wiring;
 use crate::config::{Config, ConfigError, changed_keys};
@@ -25,6 +26,7 @@ pub(super) struct Reloader {
     config: Config,
     settings: watch::Sender<Arc<Settings>>,
     meters: Arc<Meters>,
+    alerters: Alerters,
 }
 
 /// What a reload did.
@@ -39,12 +41,17 @@ struct Reloaded {
 enum Refused {
     File(ConfigError),
     /// A certificate, a secret or a URL that cannot be used.
-    Target(CliError),
+    Unusable(CliError),
 }
 
 impl Reloader {
-    pub(super) fn new(config: &Config, settings: watch::Sender<Arc<Settings>>, meters: Arc<Meters>) -> Self {
-        Self { config: config.clone(), settings, meters }
+    pub(super) fn new(
+        config: &Config,
+        settings: watch::Sender<Arc<Settings>>,
+        meters: Arc<Meters>,
+        alerters: Alerters,
+    ) -> Self {
+        Self { config: config.clone(), settings, meters, alerters }
     }
 
     /// Reloads at each SIGHUP.
@@ -82,7 +89,11 @@ impl Reloader {
         let file = Config::load(&self.config.path).map_err(Refused::File)?;
         let config = self.config.taking_over(&file);
         let taken_over = changed_keys(&self.config, &config);
-        let targets = self.targets(&config, &taken_over).map_err(Refused::Target)?;
+        let targets = self.targets(&config, &taken_over).map_err(Refused::Unusable)?;
+        let alerter = self.alerters.made(&config, &targets).map_err(Refused::Unusable)?;
+        if taken_over.iter().any(|key| key.starts_with("alerts.")) {
+            self.alerters.replace(alerter);
+        }
         // Also where nothing has changed: adapter files are read again.
         self.settings.send_replace(Arc::new(Settings::new(wiring::sync_options(&config), targets)));
         self.config = config;
@@ -132,7 +143,7 @@ fn report(result: &Result<Reloaded, Refused>) {
         Err(refused) => {
             let text = match refused {
                 Refused::File(error) => error.to_string(),
-                Refused::Target(error) => error.to_string(),
+                Refused::Unusable(error) => error.to_string(),
             };
             for problem in text.lines() {
                 tracing::error!(problem, "the configuration cannot be reloaded");

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::alerting::Alerters;
 use super::error::CliError;
 use super::monitoring::Exporting;
 use super::output::printable;
 use super::reload::Reloader;
-use super::{alerting, exit, monitoring, output, permissions, signals, wiring};
+use super::{exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
 use crate::store::BlockedKey;
 use crate::sync::{Breakdown, Daemon, RunEnd, Settings};
@@ -56,12 +57,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
     let host = wiring::host_id();
-    let alerter = alerting::alerter(config, &store, &meters, &targets, &host)?;
-    let reloads = tokio::spawn(Reloader::new(config, settings, meters.clone()).obey_hangups());
-    let mut daemon = Daemon::new(store.clone(), runtime, host, current).with_meters(meters);
-    if let Some(alerter) = alerter {
-        daemon = daemon.with_task("alerter", alerter.run(stop.clone()));
-    }
+    let (alerters, alerting) = Alerters::begin(config, (&store, &meters), &targets, &host, stop.clone())?;
+    let reloads = tokio::spawn(Reloader::new(config, settings, meters.clone(), alerters).obey_hangups());
+    let daemon = Daemon::new(store.clone(), runtime, host, current).with_meters(meters).with_task("alerter", alerting);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
     exporting.end().await;

@@ -1,8 +1,7 @@
 //! What a running host takes over from a configuration that was read again, and what needs a restart.
 //!
 //! [`Config::taking_over`] is the one place that decides it, and a test holds the table of `docs/configuration.md`
-//! against it. To have another section taken over (alerts, say), add it there; who hands it to the tasks that use it is
-//! `cli/reload.rs`.
+//! against it. Who hands what is taken over to the tasks that use it is `cli/reload.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +24,7 @@ impl Config {
             sync: file.sync.clone(),
             retention: file.retention,
             audit: file.audit.clone(),
-            alerts: self.alerts.clone(),
+            alerts: file.alerts.clone(),
             observability: self.observability,
             targets: self.targets.iter().map(target).collect(),
             aggregates: self.aggregates.clone(),

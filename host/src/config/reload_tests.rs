@@ -24,6 +24,7 @@ lease_ms = 10000
 drain_timeout_ms = 1000
 recheck_interval_ms = 10000
 journal = true
+compare_effects = true
 retry = { attempts_max = 3, base_ms = 10, cap_ms = 100 }
 breaker = { open_ms = 10, cap_ms = 100 }
 [retention]
@@ -34,6 +35,16 @@ listen = "127.0.0.1:9001"
 [audit]
 require_reason = ["patient"]
 syslog = "/dev/log"
+[alerts]
+look_every = "5m"
+repeat = "5m"
+patient_ids = true
+target_down = "5m"
+failed = 10
+adapters = true
+verification = true
+silence = [{ after = "5m" }]
+webhook = { url = "http://127.0.0.1:9001/uno", secret = "ONE", allow_private = true, timeout_ms = 1000 }
 [aggregates.note]
 order = "fifo"
 [targets.a]
@@ -95,6 +106,11 @@ fn other() -> String {
         ("\"host.toml\"", "\"./another\""),
         ("enabled = true", "enabled = false"),
         ("journal = true", "journal = false"),
+        ("compare_effects = true", "compare_effects = false"),
+        ("\"5m\"", "\"6m\""),
+        ("patient_ids = true", "patient_ids = false"),
+        ("adapters = true", "adapters = false"),
+        ("verification = true", "verification = false"),
         ("RWTAf/flMuLqffzF+CPFB5RwUjI1mHHcod4mCWcUU/2DRYwQv+VvN+Au", ""),
     ];
     let text = plain.iter().fold(ONE.to_owned(), |text, (from, to)| text.replace(from, to));
