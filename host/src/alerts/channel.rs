@@ -1,16 +1,10 @@
 //! The ways on which messages leave.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::Message;
 use super::smtp::Smtp;
 use super::webhook::Webhook;
-use crate::domain::secret::Secret;
-
-/// Reads a secret at each use, so that it can be renewed while the host runs.
-pub type SecretReader = Arc<dyn Fn() -> io::Result<Secret> + Send + Sync>;
 
 /// One way.
 #[derive(Clone)]
@@ -61,13 +55,4 @@ impl Channel {
         let late = || Err(format!("no answer within {} s", self.timeout().as_secs()));
         tokio::time::timeout(self.timeout(), Box::pin(send)).await.unwrap_or_else(|_| late())
     }
-}
-
-/// Reads a secret on a thread that may wait for a disk.
-pub(super) async fn read_secret(read: &SecretReader) -> Result<Secret, String> {
-    let read = Arc::clone(read);
-    let secret = tokio::task::spawn_blocking(move || read()).await;
-    secret
-        .map_err(|_| "the secret cannot be read".to_owned())?
-        .map_err(|error| format!("the secret cannot be read: {error}"))
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 
-use super::channel::SecretReader;
+use super::secret::SecretReader;
 use crate::domain::certificates::certificate_end;
 use crate::files;
 

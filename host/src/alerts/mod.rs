@@ -17,13 +17,15 @@ mod channel;
 mod conditions;
 mod local;
 mod message;
+mod secret;
 mod silence;
 mod smtp;
 mod webhook;
 
 pub use alerter::{Alerter, AlerterOptions};
-pub use channel::{Channel, SecretReader};
+pub use channel::Channel;
 pub use local::{EndingThing, LocalSources};
 pub use message::{Message, MessageEvent};
+pub use secret::SecretReader;
 pub use smtp::{Smtp, SmtpOptions};
 pub use webhook::Webhook;

@@ -11,8 +11,8 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::channel::{SecretReader, read_secret};
 use super::message::Message;
+use super::secret::{SecretReader, read_secret};
 use crate::domain::mail::SmtpTls;
 
 /// The server, and from whom to whom mail goes.

@@ -7,8 +7,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
-use super::channel::{SecretReader, read_secret};
 use super::message::Message;
+use super::secret::{SecretReader, read_secret};
 use crate::domain::hex::hex;
 use crate::plugin::HttpPoster;
 

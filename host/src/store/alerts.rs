@@ -1,8 +1,8 @@
 //! `sync_alert`: what operators are told of, from when its condition was first seen until no host sees it any more.
 //!
 //! Every host that looks reports what it sees, and an alert ends when none has seen it for a while. So it does not
-//! matter which host sees a condition, nor whether it still runs: a full disk is seen by its own machine alone. A unique
-//! key keeps one open alert of each kind, target and subject. What is sent of an alert is `alert_sends.rs`.
+//! matter which host sees a condition, nor whether it still runs: a full disk is seen by its own machine alone. A
+//! unique key keeps one open alert of each kind, target and subject. What is sent of an alert is `alert_sends.rs`.
 
 use serde::Serialize;
 
