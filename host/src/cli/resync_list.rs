@@ -49,10 +49,10 @@ pub(super) async fn run(
     page: u32,
     pause: Duration,
 ) -> Result<ExitCode, CliError> {
-    let mut list = PatientList::open(file)?;
+    let mut ids = PatientList::open(file)?;
     let (mut queued, mut others) = (0, Vec::new());
     loop {
-        let listed = list.page(page as usize)?;
+        let listed = ids.page(page as usize)?;
         let Some(last) = listed.last().map(|last| last.line) else { break };
         let keys: Vec<_> = listed.iter().map(Listed::key).collect();
         let own = store.resync_own(&target.name, &keys, &HashSet::new()).await?;
@@ -63,15 +63,15 @@ pub(super) async fn run(
             tokio::time::sleep(pause).await;
         }
     }
-    if list.met.is_empty() {
-        return Err(CliError::Usage(format!("{} lists no id; fix: write one id on each line", list.name)));
+    if ids.met.is_empty() {
+        return Err(CliError::Usage(format!("{} lists no id; fix: write one id on each line", ids.name)));
     }
     output::line(&format!("{queued} patients queued for {} sync", target.name));
     if others.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     let unknown = resend_others(store, target, &others, pause).await?;
-    Ok(report_unknown(&unknown, list.met.len()))
+    Ok(report_unknown(&unknown, ids.met.len()))
 }
 
 /// Sends again those that only the outbox holds. Returns those of which the store knows nothing.

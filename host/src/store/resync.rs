@@ -35,12 +35,11 @@ impl Store {
         since: Option<i64>,
         limit: u32,
     ) -> Result<Option<(String, usize)>, StoreError> {
-        let ids = match since {
-            Some(since) => self.changed_patients(after, since, limit).await?,
-            None => {
-                let patients = self.patients(after, limit).await?;
-                patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect()
-            }
+        let ids: Vec<_> = if let Some(since) = since {
+            self.changed_patients(after, since, limit).await?
+        } else {
+            let patients = self.patients(after, limit).await?;
+            patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect()
         };
         let Some(last) = ids.last().cloned() else { return Ok(None) };
         let count = self.queue_patients(target, &ids, &HashSet::new()).await?;
