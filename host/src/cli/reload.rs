@@ -1,8 +1,8 @@
 //! Reloads the configuration of a running host on SIGHUP.
 //!
 //! The file is read, and everything is built from it, before anything changes; then one value replaces the one before
-//! ([`Settings`]). A file with a problem changes nothing. `config/reload.rs` decides what can be taken over; the rest is
-//! named and needs a restart. What a task must see of another section goes into `Settings`.
+//! ([`Settings`]). A file with a problem changes nothing. `config/reload.rs` decides what can be taken over; the rest
+//! is named and needs a restart. What a task must see of another section goes into `Settings`.
 
 use std::sync::Arc;
 

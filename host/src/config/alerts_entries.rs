@@ -9,8 +9,8 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn of_alerts(entries: &mut Entries<'_>, alerts: &AlertsConfig) {
     let AlertsConfig { rules, look_every, repeat, patient_ids, webhook, smtp } = alerts;
     of_rules(entries, rules);
-    entries.shown("look_every", seconds(look_every.as_millis()));
-    entries.shown("repeat", seconds(repeat.as_millis()));
+    entries.shown("look_every", &seconds(look_every.as_millis()));
+    entries.shown("repeat", &seconds(repeat.as_millis()));
     entries.shown("patient_ids", patient_ids);
     if let Some(webhook) = webhook {
         of_webhook(&mut entries.of("webhook"), webhook);
@@ -37,7 +37,7 @@ fn of_rules(entries: &mut Entries<'_>, rules: &AlertRules) {
     } = rules;
     let ages = [("target_down", target_down_ms), ("pending_age", pending_age_ms), ("host_missing", host_missing_ms)];
     for (key, age) in ages.into_iter().filter_map(|(key, age)| Some((key, (*age)?))) {
-        entries.shown(key, seconds(age));
+        entries.shown(key, &seconds(age));
     }
     let counts = [
         ("failed", *failed),
@@ -48,14 +48,14 @@ fn of_rules(entries: &mut Entries<'_>, rules: &AlertRules) {
         ("expiry_days", expiry_ms.and_then(|age| u64::try_from(age / DAY_MS).ok())),
     ];
     for (key, count) in counts.into_iter().filter_map(|(key, count)| Some((key, count?))) {
-        entries.shown(key, count);
+        entries.shown(key, &count);
     }
     entries.shown("adapters", adapters);
     entries.shown("verification", verification);
     for (number, SilenceRule { aggregate_type, after_ms, hours }) in silence.iter().enumerate() {
         let mut of_silence = entries.of(&format!("silence[{number}]"));
         of_silence.shown("type", aggregate_type.as_deref().unwrap_or("every type"));
-        of_silence.shown("after", seconds(*after_ms));
+        of_silence.shown("after", &seconds(*after_ms));
         if let Some(hours) = hours {
             of_silence.shown("hours", hours);
         }
@@ -70,7 +70,7 @@ fn of_webhook(entries: &mut Entries<'_>, webhook: &WebhookConfig) {
     if let Some(file) = ca_file {
         entries.path("ca_file", file);
     }
-    entries.shown("timeout_ms", timeout.as_millis());
+    entries.shown("timeout_ms", &timeout.as_millis());
 }
 
 fn of_smtp(entries: &mut Entries<'_>, smtp: &SmtpConfig) {
@@ -87,7 +87,7 @@ fn of_smtp(entries: &mut Entries<'_>, smtp: &SmtpConfig) {
     }
     entries.hidden("from", TEXT, from.to_string());
     entries.hidden("to", TEXT, to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-    entries.shown("timeout_ms", timeout.as_millis());
+    entries.shown("timeout_ms", &timeout.as_millis());
 }
 
 /// Milliseconds as people read them.

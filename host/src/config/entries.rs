@@ -16,7 +16,8 @@ use super::{
     TargetConfig,
 };
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
-use crate::domain::grants::{SqlGrants, TableVerb, Tables};
+use crate::domain::grants::{TableVerb, Tables};
+use crate::domain::ids::AggregateType;
 use crate::domain::secret::Secret;
 
 /// What a secret is shown as.
@@ -60,13 +61,13 @@ impl Entries<'_> {
         self.list.push(Entry { key: format!("{}{key}", self.table), shown, hidden });
     }
 
-    pub(super) fn shown(&mut self, key: &str, value: impl ToString) {
+    pub(super) fn shown(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
         self.add(key, value.to_string(), None);
     }
 
     fn shown_list(&mut self, key: &str, values: impl IntoIterator<Item = impl ToString>) {
         let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
-        self.shown(key, if values.is_empty() { "none".to_owned() } else { values.join(", ") });
+        self.shown(key, &if values.is_empty() { "none".to_owned() } else { values.join(", ") });
     }
 
     pub(super) fn hidden(&mut self, key: &str, shown: &str, whole: impl Into<String>) {
@@ -87,7 +88,7 @@ impl Entries<'_> {
     fn database_url(&mut self, key: &str, url: &DatabaseUrl) {
         match url {
             DatabaseUrl::Sqlite(path) => {
-                self.hidden(key, "sqlite, a file; its path is left out", path.to_string_lossy())
+                self.hidden(key, "sqlite, a file; its path is left out", path.to_string_lossy());
             }
             DatabaseUrl::Server(server) => {
                 let (kind, host, port) = (server.kind(), server.host(), server.port());
@@ -183,18 +184,18 @@ fn of_sync(entries: &mut Entries<'_>, sync: &SyncConfig) {
 }
 
 fn of_retention(entries: &mut Entries<'_>, RetentionConfig { done_days, journal_days }: RetentionConfig) {
-    entries.shown("done_days", done_days);
-    entries.shown("journal_days", journal_days);
+    entries.shown("done_days", &done_days);
+    entries.shown("journal_days", &journal_days);
 }
 
 fn of_observability(entries: &mut Entries<'_>, ObservabilityConfig { listen }: ObservabilityConfig) {
-    entries.shown("listen", listen.map_or_else(|| "off".to_owned(), |address| address.to_string()));
+    entries.shown("listen", &listen.map_or_else(|| "off".to_owned(), |address| address.to_string()));
 }
 
 fn of_audit(entries: &mut Entries<'_>, AuditConfig { require_reason, syslog }: &AuditConfig) {
     entries.shown_list("require_reason", require_reason);
     match syslog {
-        Some(SyslogAddress::Udp(address)) => entries.shown("syslog", format!("udp://{address}")),
+        Some(SyslogAddress::Udp(address)) => entries.shown("syslog", &format!("udp://{address}")),
         Some(SyslogAddress::Local(path)) => entries.path("syslog", path),
         None => {}
     }
@@ -219,7 +220,7 @@ fn of_target(entries: &mut Entries<'_>, target: &TargetConfig) {
         entries.shown("id_column", column);
     }
     entries.shown("on_remote_edit", on_remote_edit);
-    entries.shown_list("aggregate_types", aggregate_types.iter().map(|kind| kind.as_str()));
+    entries.shown_list("aggregate_types", aggregate_types.iter().map(AggregateType::as_str));
     match connection {
         Connection::Database(database) => of_database(&mut entries.of("database"), database),
         Connection::Http(http) => of_http(&mut entries.of("http"), http),
@@ -229,12 +230,12 @@ fn of_target(entries: &mut Entries<'_>, target: &TargetConfig) {
     of_limits.shown("batch", batch);
     of_limits.shown("concurrency", concurrency);
     for (name, value) in call.values() {
-        of_limits.shown(name, value);
+        of_limits.shown(name, &value);
     }
     if let Some(schedule) = verify {
         let mut of_verify = entries.of("verify");
-        of_verify.shown("every", format!("{} s", schedule.every.as_secs()));
-        of_verify.shown("rate", schedule.rate);
+        of_verify.shown("every", &format!("{} s", schedule.every.as_secs()));
+        of_verify.shown("rate", &schedule.rate);
     }
     for (key, value) in settings {
         let mut of_settings = entries.of("settings");
@@ -249,7 +250,6 @@ fn of_target(entries: &mut Entries<'_>, target: &TargetConfig) {
 fn of_database(entries: &mut Entries<'_>, DatabaseConfig { url, connections_max, allow }: &DatabaseConfig) {
     entries.database_url("url", url);
     entries.shown("connections_max", connections_max);
-    let SqlGrants { .. } = allow;
     let mut of_allow = entries.of("allow");
     for verb in TableVerb::ALL {
         match allow.of(*verb) {
@@ -287,7 +287,7 @@ fn server_of(url: &Url) -> String {
 }
 
 fn of_authentication(entries: &mut Entries<'_>, authentication: &Authentication) {
-    entries.shown("type", authentication.kind());
+    entries.shown("type", &authentication.kind());
     match authentication {
         Authentication::None => {}
         Authentication::Bearer { token } => entries.secret("token", token),

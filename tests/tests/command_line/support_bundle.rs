@@ -312,9 +312,9 @@ fn a_bundle_is_made_while_the_store_is_away_and_names_what_is_missing() {
         assert_eq!(names, ["MANIFEST", "adapters.json", "configuration.json", "versions.json"]);
         let manifest = &files["MANIFEST"];
         for missing in ["status.json", "plans.txt", "causes.json", "audit.json"] {
-            let part =
+            let described =
                 manifest.split_once(&format!("\n{missing}\n")).unwrap_or_else(|| panic!("{missing}: {manifest}")).1;
-            let state = part.lines().nth(1).expect("a line").trim();
+            let state = described.lines().nth(1).expect("a line").trim();
             assert!(state.starts_with("MISSING: ") && state.contains("connection refused"), "{missing}: {manifest}");
             let is_named = |line: &str| line.contains(missing) && line.ends_with(": connection refused");
             assert!(output.stdout.lines().any(is_named), "{}", output.stdout);

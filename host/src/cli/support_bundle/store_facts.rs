@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::{PART_TIMEOUT, Part, reason};
@@ -61,12 +62,15 @@ pub(super) async fn all(config: &Config, store: &Store) -> Vec<Part> {
     ]
 }
 
-async fn in_time<T>(part: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
-    match tokio::time::timeout(PART_TIMEOUT, part).await {
-        Ok(Ok(content)) => Ok(content),
-        Ok(Err(error)) => Err(reason(&error.to_string())),
-        Err(_) => Err("no answer".to_owned()),
-    }
+/// A part's content, or why it is missing.
+fn in_time<'a, T: 'a>(part: impl Future<Output = Result<T, StoreError>> + 'a) -> LocalBoxFuture<'a, Result<T, String>> {
+    Box::pin(async move {
+        match tokio::time::timeout(PART_TIMEOUT, part).await {
+            Ok(Ok(content)) => Ok(content),
+            Ok(Err(error)) => Err(reason(&error.to_string())),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    })
 }
 
 struct Facts<'a> {
@@ -267,8 +271,8 @@ fn of_table(table: &InspectedTable) -> Value {
 fn of_plan(QueryPlan { statement, lines }: &QueryPlan) -> String {
     match lines {
         Ok(lines) => {
-            let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
-            format!("{statement}\n{lines}")
+            let lines: Vec<_> = lines.iter().map(|line| format!("    {line}")).collect();
+            format!("{statement}\n{}\n", lines.join("\n"))
         }
         Err(error) => format!("{statement}\n    no plan: {}\n", reason(error)),
     }
