@@ -80,7 +80,9 @@ impl fmt::Display for EffectDifference {
         let place = &self.place;
         match self.kind {
             EffectDifferenceKind::OtherValue => write!(formatter, "another value in `{place}`"),
-            EffectDifferenceKind::OtherRecord => write!(formatter, "other records: another value in the condition on `{place}`"),
+            EffectDifferenceKind::OtherRecord => {
+                write!(formatter, "other records: another value in the condition on `{place}`")
+            }
             EffectDifferenceKind::NotWritten => write!(formatter, "`{place}` is no longer written"),
             EffectDifferenceKind::AlsoWritten => write!(formatter, "`{place}` is written too"),
             EffectDifferenceKind::Additional => write!(formatter, "an additional {place}"),

@@ -63,7 +63,9 @@ pub use capability::http_fence::Fence;
 pub use capability::http_secret::SecretValue;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
-pub use capability::sql_guard::{Slot, StatementParts, functions_known_to_the_guard, rewrite_statement, statement_parts};
+pub use capability::sql_guard::{
+    Slot, StatementParts, functions_known_to_the_guard, rewrite_statement, statement_parts,
+};
 pub use compiler::compile_for_parent;
 pub use context::{CallContext, Given, LogTap, Usage};
 pub use engine::Runtime;

@@ -99,12 +99,7 @@ impl Store {
         Ok(states)
     }
 
-    async fn recent_keys(
-        &self,
-        target: &TargetName,
-        since: i64,
-        limit: u32,
-    ) -> Result<Vec<AggregateKey>, StoreError> {
+    async fn recent_keys(&self, target: &TargetName, since: i64, limit: u32) -> Result<Vec<AggregateKey>, StoreError> {
         let operation = "read what was delivered lately";
         let (mut keys, mut seen, mut before) = (Vec::new(), HashSet::new(), i64::MAX);
         while keys.len() < limit as usize {

@@ -90,7 +90,9 @@ impl AdapterSwap {
             let canary = Canary::new(self.control.checked(Arc::clone(&loaded.adapter), state).await, true);
             let comparison = self.compare_recent(&old, &canary.candidate).await;
             match conclude(&canary, comparison) {
-                Conclusion::Ends(CanaryResult::Held(differences)) => return self.hold(loaded, false, &differences).await,
+                Conclusion::Ends(CanaryResult::Held(differences)) => {
+                    return self.hold(loaded, false, &differences).await;
+                }
                 Conclusion::Ends(CanaryResult::Rejected(why)) => {
                     return self.reject(Some(&loaded), &Failure::new(FailureKind::Adapter, why)).await;
                 }

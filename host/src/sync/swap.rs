@@ -115,7 +115,8 @@ impl AdapterSwap {
         if self.stop.is_cancelled() {
             return file;
         }
-        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, held_sha256: held, .. }) = desired
+        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, held_sha256: held, .. }) =
+            desired
         else {
             return file;
         };

@@ -59,7 +59,10 @@ pub(super) fn align<T, K: PartialEq>(
 fn anchors<T>(old: &[T], new: &[T], template: &impl Fn(&T) -> &str) -> Vec<(usize, usize)> {
     let is_same = |one: usize, other: usize| template(&old[one]) == template(&new[other]);
     if old.len().saturating_mul(new.len()) > COMPARISONS_MAX {
-        return (0..old.len().min(new.len())).take_while(|index| is_same(*index, *index)).map(|index| (index, index)).collect();
+        return (0..old.len().min(new.len()))
+            .take_while(|index| is_same(*index, *index))
+            .map(|index| (index, index))
+            .collect();
     }
     // The length of the longest one behind each pair of places.
     let width = new.len() + 1;

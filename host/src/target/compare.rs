@@ -79,7 +79,6 @@ impl RecordedRun {
     pub fn begin() -> Self {
         Self { tape: Tape::default(), transcript: Transcript::default(), surroundings: Repeatable::begin() }
     }
-
 }
 
 impl TargetSession<'_> {
@@ -198,8 +197,7 @@ impl Target {
             }
             Some(_) | None => {}
         }
-        let first =
-            Run { outcomes: outcomes.map(<[Outcome]>::to_vec), failure: None, entries: transcript.entries() };
+        let first = Run { outcomes: outcomes.map(<[Outcome]>::to_vec), failure: None, entries: transcript.entries() };
         let mut comparison = Comparison::Equal;
         for candidate in candidates(old, new) {
             let (seen, played) = (Transcript::default(), tape.rewound());
@@ -223,7 +221,9 @@ impl Target {
         let mut found = compare_requests::differences(&sent(base_path, &old.entries), &sent(base_path, &new.entries));
         // What an adapter makes of answers to other requests than its own shows nothing.
         match &new.failure {
-            Some(_) if found.is_empty() => Comparison::Unclear("the new adapter reports that the target as a whole fails"),
+            Some(_) if found.is_empty() => {
+                Comparison::Unclear("the new adapter reports that the target as a whole fails")
+            }
             None if found.is_empty() => judge_outcomes(old, new, None, &mut found),
             _ => conclude(&mut found),
         }
@@ -252,7 +252,8 @@ fn only_working(changes: &[Change], run: &Run) -> Vec<Change> {
 
 /// Compares two runs at a database; `again` is a second run of the old adapter.
 fn judge_run(dialect: Dialect, old: &Run, new: &Run, again: Option<&Run>) -> Comparison {
-    let is_delayed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Delayed);
+    let is_delayed =
+        |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Delayed);
     if new.failure.is_some() {
         return Comparison::Unclear("the new adapter reports that the target as a whole fails");
     }

@@ -142,7 +142,10 @@ mod tests {
         let new = [request("PUT", "Patient/8", &[("accept", "b")], "{}")];
         assert_eq!(
             compared(&old, &new),
-            ["other records: another value in the condition on `the address`", "another value of the header `if-match`"]
+            [
+                "other records: another value in the condition on `the address`",
+                "another value of the header `if-match`"
+            ]
         );
     }
 }

@@ -66,7 +66,9 @@ impl Written {
     /// The values in which another run of the same adapter differs; `None` when that ran other statements.
     pub(super) fn unstable(&self, again: &Self) -> Option<Unstable> {
         let is_same = |one: &Write, other: &Write| {
-            one.parts.template == other.parts.template && one.values.len() == other.values.len() && one.rows == other.rows
+            one.parts.template == other.parts.template
+                && one.values.len() == other.values.len()
+                && one.rows == other.rows
         };
         let same = self.0.len() == again.0.len() && self.0.iter().zip(&again.0).all(|(one, other)| is_same(one, other));
         same.then(|| {
@@ -129,7 +131,13 @@ fn sentence(parts: &StatementParts) -> String {
 }
 
 /// Compares two statements that are for the same.
-fn compare(old: &Write, new: &Write, is_unstable: &dyn Fn(usize) -> bool, origins: &Origins, found: &mut EffectDifferences) {
+fn compare(
+    old: &Write,
+    new: &Write,
+    is_unstable: &dyn Fn(usize) -> bool,
+    origins: &Origins,
+    found: &mut EffectDifferences,
+) {
     let table = &new.parts.table;
     let template = Some(new.parts.template.as_str());
     let place = |column: &str| format!("{table}.{column}");
@@ -218,7 +226,8 @@ impl Origins {
     fn are_of_one(&self, old: &Value, new: &Value) -> bool {
         let (Some(old), Some(new)) = (text(old), text(new)) else { return false };
         let (old, new) = (words(&old), words(&new));
-        let is_same = |one: &&str, other: &&str| one == other || self.0.contains(&((*one).to_owned(), (*other).to_owned()));
+        let is_same =
+            |one: &&str, other: &&str| one == other || self.0.contains(&((*one).to_owned(), (*other).to_owned()));
         self.0.contains(&(old.concat(), new.concat()))
             || old.len() == new.len() && old.iter().zip(&new).all(|(one, other)| is_same(one, other))
     }
@@ -295,10 +304,7 @@ mod tests {
         let new = [wrote(UPDATE, &["1980-04-03", "f", "7"], None)];
         assert_eq!(compared(&old, &old, &new), ["another value in `person.born`"]);
         let elsewhere = [wrote(UPDATE, &["1980-03-04", "f", "8"], None)];
-        assert_eq!(
-            compared(&old, &old, &elsewhere),
-            ["other records: another value in the condition on `person.id`"]
-        );
+        assert_eq!(compared(&old, &old, &elsewhere), ["other records: another value in the condition on `person.id`"]);
         let literal = [wrote("UPDATE person SET born = '1980-03-04'", &[], None)];
         let other = [wrote("UPDATE person SET born = '1980-04-03'", &[], None)];
         assert_eq!(compared(&literal, &literal, &other), ["another value in `person.born`"]);
@@ -309,7 +315,8 @@ mod tests {
         let old = [wrote("INSERT INTO person (a, b) VALUES (?, ?)", &["1", "2"], None)];
         let new = [wrote("INSERT INTO person (a, c) VALUES (?, ?)", &["1", "2"], None)];
         assert_eq!(compared(&old, &old, &new), ["`person.b` is no longer written", "`person.c` is written too"]);
-        let more = [wrote("INSERT INTO person (a, b) VALUES (?, ?)", &["1", "2"], None), wrote(UPDATE, &["", "", "1"], None)];
+        let more =
+            [wrote("INSERT INTO person (a, b) VALUES (?, ?)", &["1", "2"], None), wrote(UPDATE, &["", "", "1"], None)];
         assert_eq!(compared(&old, &old, &more), ["an additional UPDATE of person"]);
         assert_eq!(compared(&more, &more, &old), ["no UPDATE of person any more"]);
         let two = [wrote("INSERT INTO person (a, b) VALUES (?, ?), (?, ?)", &["1", "2", "3", "4"], None)];
@@ -319,7 +326,8 @@ mod tests {
     #[test]
     fn more_reads_and_statements_without_an_effect_are_no_difference() {
         let old = [wrote(UPDATE, &["a", "b", "7"], None)];
-        let nothing = entry(UPDATE, &[], OperationResult::Changed(Execution { rows_affected: 0, last_insert_id: None }));
+        let nothing =
+            entry(UPDATE, &[], OperationResult::Changed(Execution { rows_affected: 0, last_insert_id: None }));
         let new = [read("SELECT 1", &[], "x"), nothing, wrote(UPDATE, &["a", "b", "7"], None)];
         assert_eq!(compared(&old, &old, &new), Vec::<String>::new());
     }
@@ -328,13 +336,20 @@ mod tests {
     fn inserted(id: u64, reference: &str, sex: &str) -> [TranscriptEntry; 2] {
         [
             wrote("INSERT INTO person (sex) VALUES (?)", &[sex], Some(id)),
-            wrote("INSERT INTO note (person_id, body) VALUES (?, ?)", &[reference, &format!("person {reference}")], None),
+            wrote(
+                "INSERT INTO note (person_id, body) VALUES (?, ?)",
+                &[reference, &format!("person {reference}")],
+                None,
+            ),
         ]
     }
 
     #[test]
     fn an_id_that_the_database_gave_is_compared_by_its_origin() {
-        assert_eq!(compared(&inserted(1, "1", "1"), &inserted(2, "2", "1"), &inserted(3, "3", "1")), Vec::<String>::new());
+        assert_eq!(
+            compared(&inserted(1, "1", "1"), &inserted(2, "2", "1"), &inserted(3, "3", "1")),
+            Vec::<String>::new()
+        );
         // The ids 1 and 3 are of one origin, which makes no other value the same.
         assert_eq!(
             compared(&inserted(1, "1", "1"), &inserted(2, "2", "1"), &inserted(3, "3", "3")),

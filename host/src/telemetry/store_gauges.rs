@@ -110,9 +110,11 @@ impl Reading {
                 flag(target.enabled)
             }),
             self.of_targets("target_paused", "Whether an operator has paused the target", |target| flag(target.paused)),
-            self.of_targets("adapter_held", "Whether a new adapter is held, since it writes something else", |target| {
-                flag(target.held.is_some())
-            }),
+            self.of_targets(
+                "adapter_held",
+                "Whether a new adapter is held, since it writes something else",
+                |target| flag(target.held.is_some()),
+            ),
             self.breakers(),
             self.adapters(),
             self.verification_ends(),

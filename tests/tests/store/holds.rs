@@ -18,7 +18,11 @@ fn event<'a>(target: &'a TargetName, sha256: &'a str) -> AdapterEvent<'a> {
 
 fn differences() -> EffectDifferences {
     let mut found = EffectDifferences::default();
-    found.add(EffectDifference::new(EffectDifferenceKind::OtherValue, "person.born", Some("UPDATE person SET born = ?")));
+    found.add(EffectDifference::new(
+        EffectDifferenceKind::OtherValue,
+        "person.born",
+        Some("UPDATE person SET born = ?"),
+    ));
     found
 }
 

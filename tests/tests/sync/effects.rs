@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,9 +35,12 @@ pub(crate) fn put_in_place(host: &Host, bytes: &[u8]) {
     fs::rename(host.folder().join("next"), host.folder().join("people.wasm")).expect("rename");
 }
 
+/// A patient who was born on this day, and has moved since the last time: what did not change is not delivered.
 pub(crate) fn born_on(id: &str, day: &str) -> Value {
+    static MOVES: AtomicU32 = AtomicU32::new(0);
     let mut patient = patient(id);
     patient["birth_date"] = day.into();
+    patient["city"] = format!("Town {}", MOVES.fetch_add(1, Ordering::Relaxed)).into();
     patient
 }
 
@@ -65,7 +69,9 @@ async fn target(backend: Backend) -> Option<Database> {
         _ => "BIGSERIAL PRIMARY KEY",
     };
     let tables = [
-        format!("CREATE TABLE person (id {id}, external_id VARCHAR(64) NOT NULL UNIQUE, born VARCHAR(10), sex VARCHAR(8))"),
+        format!(
+            "CREATE TABLE person (id {id}, external_id VARCHAR(64) NOT NULL UNIQUE, born VARCHAR(10), sex VARCHAR(8))"
+        ),
         "CREATE TABLE note (person_id BIGINT NOT NULL, body VARCHAR(255) NOT NULL)".to_owned(),
     ];
     for table in tables {
@@ -154,7 +160,8 @@ async fn holds_what_writes_something_else(backend: Backend) {
     assert_eq!(other.status, Some(1));
     assert!(other.stderr.contains("is another one: sha256:"), "{}", other.stderr);
     let wanted = held(&host).expect("held");
-    let accept = ["plugin", "accept", "--target", "people", "--sha256", &wanted[..12], "--reason", "the register's form"];
+    let accept =
+        ["plugin", "accept", "--target", "people", "--sha256", &wanted[..12], "--reason", "the register's form"];
     let accepted = host.run(&accept).expect_success().stdout;
     assert!(accepted.contains("target people accepts people 0.1.0 sha256:"), "{accepted}");
     running.wait_until("it is active", LIMIT, || active(&host) == wanted).expect("wait");
@@ -169,7 +176,9 @@ async fn holds_what_writes_something_else(backend: Backend) {
     // What was accepted says nothing of another file.
     put_in_place(&host, &variant("testing-people", "no-sex"));
     put(&host, &born_on("A-1", BORN));
-    running.wait_until("the next one is held", LIMIT, || held(&host).is_some_and(|sha256| sha256 != wanted)).expect("wait");
+    running
+        .wait_until("the next one is held", LIMIT, || held(&host).is_some_and(|sha256| sha256 != wanted))
+        .expect("wait");
     let differences = people(&host)["held"]["differences"].to_string();
     assert!(differences.contains("person.sex") && differences.contains("not-written"), "{differences}");
     assert_eq!(active(&host), wanted);
@@ -327,7 +336,9 @@ async fn a_replay_compares_recent_changes_and_writes_nothing() {
         let replay = ["plugin", "replay", "swapped.wasm", "--target", "people", "--last", "1h"];
         let different = host.run(&replay);
         assert_eq!(different.status, Some(1), "{}{}", different.stdout, different.stderr);
-        for words in ["3 changes, 3 compared", "another value in `person.born` (3 times)", "UPDATE ", "[NOTHING WRITTEN]"] {
+        for words in
+            ["3 changes, 3 compared", "another value in `person.born` (3 times)", "UPDATE ", "[NOTHING WRITTEN]"]
+        {
             assert!(different.stdout.contains(words), "{words}:\n{}", different.stdout);
         }
         has_no_value(&different.stdout);
@@ -355,7 +366,8 @@ async fn a_replay_refuses_what_it_cannot_compare() {
     let missing = host.run(&["plugin", "replay", "none.wasm", "--target", "people"]);
     assert_eq!(missing.status, Some(5), "{}", missing.stderr);
     let other = adapter("fhir");
-    let other = host.run(&[Path::new("plugin"), Path::new("replay"), &other, Path::new("--target"), Path::new("people")]);
+    let other =
+        host.run(&[Path::new("plugin"), Path::new("replay"), &other, Path::new("--target"), Path::new("people")]);
     assert_eq!(other.status, Some(5), "{}", other.stderr);
     assert_eq!(held(&host).map(|_| json!(null)), None);
 }

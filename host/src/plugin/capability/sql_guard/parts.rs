@@ -109,7 +109,11 @@ mod tests {
         let parts = statement_parts(Dialect::MySql, sql).expect("a statement that writes");
         let shown = |slot: &Slot| {
             let sign = if slot.is_written { '=' } else { '?' };
-            format!("{}{sign}{}", slot.column.as_deref().unwrap_or_default(), slot.literal.as_deref().unwrap_or_default())
+            format!(
+                "{}{sign}{}",
+                slot.column.as_deref().unwrap_or_default(),
+                slot.literal.as_deref().unwrap_or_default()
+            )
         };
         parts.slots.iter().map(shown).collect()
     }
@@ -117,7 +121,10 @@ mod tests {
     #[test]
     fn each_value_has_the_column_that_it_is_for() {
         assert_eq!(slots("INSERT INTO t (a, b) VALUES (?, 'x'), (?, 7)"), ["a=", "b=x", "a=", "b=7"]);
-        assert_eq!(slots("UPDATE t SET a = ?, b = CONCAT(?, 'y') WHERE c = ? AND d > 3"), ["a=", "b=", "b=y", "c?", "d?3"]);
+        assert_eq!(
+            slots("UPDATE t SET a = ?, b = CONCAT(?, 'y') WHERE c = ? AND d > 3"),
+            ["a=", "b=", "b=y", "c?", "d?3"]
+        );
         assert_eq!(slots("INSERT INTO t (a, b) SELECT ?, c FROM u WHERE d = ?"), ["a=", "d?"]);
         assert_eq!(slots("INSERT INTO t (a) VALUES (?) ON DUPLICATE KEY UPDATE b = ?"), ["a=", "b="]);
         assert_eq!(slots("DELETE FROM t WHERE a = ?"), ["a?"]);
@@ -126,8 +133,12 @@ mod tests {
 
     #[test]
     fn a_statement_has_its_table_and_every_column_that_it_writes() {
-        let parts = statement_parts(Dialect::Postgres, "UPDATE t SET a = 1, b = CURRENT_TIMESTAMP WHERE c = 2").expect("it");
-        assert_eq!((parts.verb, parts.table.as_str(), parts.columns), ("UPDATE", "t", vec!["a".to_owned(), "b".to_owned()]));
+        let parts =
+            statement_parts(Dialect::Postgres, "UPDATE t SET a = 1, b = CURRENT_TIMESTAMP WHERE c = 2").expect("it");
+        assert_eq!(
+            (parts.verb, parts.table.as_str(), parts.columns),
+            ("UPDATE", "t", vec!["a".to_owned(), "b".to_owned()])
+        );
         assert!(!parts.template.contains(['1', '2']), "{}", parts.template);
         assert!(statement_parts(Dialect::Sqlite, "SELECT a FROM t").is_none());
         assert!(statement_parts(Dialect::Sqlite, "DROP TABLE t").is_none());
