@@ -184,9 +184,9 @@ mod tests {
             (Dialect::Sqlite, 19, "beecb26c4ea625fde0195062834fa2bae53fee2c75572ccf558a3ef45dc6bb54"),
             (Dialect::MySql, 19, "b29b26fe91bdec8ed1ffe10212284f9ea1a48beaae640f451a903a02eae090e4"),
             (Dialect::Postgres, 19, "f9c9f30cda7192fb7d72efb91ccdda2bf74770bc87cb5e3d9ab150f31f93d499"),
-            (Dialect::Sqlite, 22, "28b32ea0aef61468a958d214c8db8f4f32b5fda5786d1e19540a203e4f164766"),
-            (Dialect::MySql, 22, "17ee3da66b694047f65d153632c5309e6f39e61e1892c4f30b67b5d16915a067"),
-            (Dialect::Postgres, 22, "2efd4c65895bb9aef3666e9a9e53bc2817a4765cd626045303bc1e54a5be0a32"),
+            (Dialect::Sqlite, 22, "1ad5e577caac08f23db705f3ae20fc9e7e17e70ad9e0760963872219c6648e04"),
+            (Dialect::MySql, 22, "c5e2f979c6cfbc05cde93125600ffaaa36266b00e5d9557de67d70d108d8bf57"),
+            (Dialect::Postgres, 22, "f27ee8965c0a21d7e80b3431d0574c142163bae566f287d03b7e8a618f822976"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -2,8 +2,8 @@
 //! the old adapter.
 //!
 //! All other batches still use the old adapter. One worker delivers the canary's batch, after it has compared what both
-//! adapters write for it (`comparing.rs`). If the canary fails a delivery of it, the old adapter gets the batch too, and
-//! the old one's outcomes count. So a faulty canary fails no delivery.
+//! adapters write for it (`comparing.rs`). If the canary fails a delivery of it, the old adapter gets the batch too,
+//! and the old one's outcomes count. So a faulty canary fails no delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,8 +1,8 @@
 //! Compares what a canary writes with what the old adapter writes, on the first batch that a worker gives it.
 //!
 //! At a database both are tried in transactions that are rolled back, and then the canary delivers the batch. Over HTTP
-//! the old adapter delivers it; the canary is run on the recorded answers, sends nothing, and delivers the next batch. A
-//! canary that writes something else delivers nothing: it is held (`swap.rs`).
+//! the old adapter delivers it; the canary is run on the recorded answers, sends nothing, and delivers the next batch.
+//! A canary that writes something else delivers nothing: it is held (`holding.rs`).
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The comparison of two adapters: whether the new one writes what the old one writes for the same changes.
 //!
-//! At a database both run in a transaction that is rolled back. Over HTTP the old one's answers are recorded, and the new
-//! one is run on them: none of its writing requests is ever sent, and a reading one is sent only if the old one did not
-//! make it. Both get the same clock and the same random numbers. Nothing of it stays at the target, in the adapters'
+//! At a database both run in a transaction that is rolled back. Over HTTP the old one's answers are recorded, and the
+//! new one is run on them: none of its writing requests is ever sent, and a reading one is sent only if the old one did
+//! not make it. Both get the same clock and the same random numbers. Nothing of it stays at the target, in the adapters'
 //! learned state or in the store. What is found names templates and columns, never a value.
 
 use super::checked::CheckedAdapter;

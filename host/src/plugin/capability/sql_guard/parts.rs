@@ -1,8 +1,8 @@
 //! The parts of a statement that writes: its table, the columns that it writes, and for each value the column that it
 //! is for. A comparison of two adapters names them (`host/src/target/compare.rs`).
 //!
-//! The writer of templates notes them while it writes the statement's tree (`render.rs`), so that values are in the order
-//! of the parameters.
+//! The writer of templates notes them while it writes the statement's tree (`render.rs`), so that values are in the
+//! order of the parameters.
 
 use super::lexer;
 use super::parser::Parser;
