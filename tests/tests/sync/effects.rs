@@ -173,7 +173,7 @@ async fn holds_what_writes_something_else(backend: Backend) {
     let audited = host.run(&["audit", "list", "--json"]).expect_success().stdout;
     assert!(audited.contains("plugin accept") && audited.contains("the register's form"), "{audited}");
 
-    // What was accepted says nothing of another file.
+    // Another file is compared anew.
     put_in_place(&host, &variant("testing-people", "no-sex"));
     put(&host, &born_on("A-1", BORN));
     running
