@@ -1,5 +1,5 @@
--- An adapter of each target that writes something else than the active one, and is held until an operator accepts it; or
--- that was accepted. Contents: docs/store.md.
+-- An adapter of each target that writes something else than the active one, and is held until an operator accepts it;
+-- or that was accepted. Contents: docs/store.md.
 CREATE TABLE IF NOT EXISTS sync_adapter_hold (
     target TEXT NOT NULL PRIMARY KEY CHECK (typeof(target) = 'text'),
     sha256 TEXT NOT NULL CHECK (typeof(sha256) = 'text'),

@@ -1,8 +1,8 @@
 //! The answers that an HTTP target gave to one adapter, kept so that another adapter can be run on them.
 //!
 //! While a tape is recorded, requests are sent as always. While it is played, a request that may write is never sent:
-//! it gets the recorded answer to the same request, or is withheld. A tape holds patients' data; it is never logged, and
-//! ends with the comparison that it is for.
+//! it gets the recorded answer to the same request, or is withheld. A tape holds patients' data; it is never logged,
+//! and ends with the comparison that it is for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

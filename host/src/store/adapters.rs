@@ -232,8 +232,8 @@ impl Store {
         Ok(replaced_by_roll_backs(&self.adapter_history(Some(target), HISTORY_MAX).await?))
     }
 
-    /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back. One that was
-    /// held is compared anew.
+    /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back. One that
+    /// was held is compared anew.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -1,8 +1,8 @@
-//! Adapters that are held (`sync_adapter_hold`): one writes something else than the active adapter, and no host activates
-//! it until an operator accepts it.
+//! Adapters that are held (`sync_adapter_hold`): one writes something else than the active adapter, and no host
+//! activates it until an operator accepts it.
 //!
-//! All hosts see a hold, also after a restart. It ends when the adapter is accepted, when another one is loaded, and with
-//! a reload. Which adapter is held, `host/src/sync/swap.rs` decides.
+//! All hosts see a hold, also after a restart. It ends when the adapter is accepted, when another one is loaded, and
+//! with a reload. Which adapter is held, `host/src/sync/holding.rs` decides.
 
 use std::collections::BTreeMap;
 

@@ -200,9 +200,9 @@ mod tests {
             (Dialect::Sqlite, 21, "7c3bdc709b3805d79a3f2859529a7de35d7c9d667aba5d759d6eaafbf9e09531"),
             (Dialect::MySql, 21, "45784380c01b945050f50773845c991f025cb4295b36ff516598b61e4b09327e"),
             (Dialect::Postgres, 21, "186d090d2a28df4d09f3688c0d21b2ec51f0f2689b788444b7645ba9b40152d8"),
-            (Dialect::Sqlite, 22, "28b32ea0aef61468a958d214c8db8f4f32b5fda5786d1e19540a203e4f164766"),
-            (Dialect::MySql, 22, "17ee3da66b694047f65d153632c5309e6f39e61e1892c4f30b67b5d16915a067"),
-            (Dialect::Postgres, 22, "2efd4c65895bb9aef3666e9a9e53bc2817a4765cd626045303bc1e54a5be0a32"),
+            (Dialect::Sqlite, 22, "1ad5e577caac08f23db705f3ae20fc9e7e17e70ad9e0760963872219c6648e04"),
+            (Dialect::MySql, 22, "c5e2f979c6cfbc05cde93125600ffaaa36266b00e5d9557de67d70d108d8bf57"),
+            (Dialect::Postgres, 22, "f27ee8965c0a21d7e80b3431d0574c142163bae566f287d03b7e8a618f822976"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -2,8 +2,8 @@
 //! the old adapter.
 //!
 //! All other batches still use the old adapter. One worker delivers the canary's batch, after it has compared what both
-//! adapters write for it (`comparing.rs`). If the canary fails a delivery of it, the old adapter gets the batch too, and
-//! the old one's outcomes count. So a faulty canary fails no delivery.
+//! adapters write for it (`comparing.rs`). If the canary fails a delivery of it, the old adapter gets the batch too,
+//! and the old one's outcomes count. So a faulty canary fails no delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use crate::target::CheckedAdapter;
 pub(super) const CANARY_MAX: u32 = 20;
 
 /// After this number of comparisons that have shown nothing, a canary is held.
-const UNCLEAR_MAX: u32 = 5;
+const INCONCLUSIVE_MAX: u32 = 5;
 
 /// A new adapter that may deliver one batch.
 pub(super) struct Canary {
@@ -25,7 +25,7 @@ pub(super) struct Canary {
     /// What it writes must still be compared with what the old adapter writes.
     wants_comparison: AtomicBool,
     /// Comparisons that have shown nothing.
-    unclear: AtomicU32,
+    inconclusive: AtomicU32,
 }
 
 /// The result of a canary.
@@ -45,7 +45,7 @@ impl Canary {
             candidate,
             is_taken: AtomicBool::new(false),
             wants_comparison: AtomicBool::new(wants_comparison),
-            unclear: AtomicU32::new(0),
+            inconclusive: AtomicU32::new(0),
         }
     }
 
@@ -60,8 +60,8 @@ impl Canary {
     }
 
     /// Counts a comparison that has shown nothing; `true` when there are too many of them.
-    pub(super) fn is_too_unclear(&self) -> bool {
-        self.unclear.fetch_add(1, Ordering::AcqRel) + 1 >= UNCLEAR_MAX
+    pub(super) fn is_too_inconclusive(&self) -> bool {
+        self.inconclusive.fetch_add(1, Ordering::AcqRel) + 1 >= INCONCLUSIVE_MAX
     }
 
     /// Takes the canary's batch; `false` when another worker has taken it.

@@ -1,8 +1,8 @@
 //! Compares what a canary writes with what the old adapter writes, on the first batch that a worker gives it.
 //!
 //! At a database both are tried in transactions that are rolled back, and then the canary delivers the batch. Over HTTP
-//! the old adapter delivers it; the canary is run on the recorded answers, sends nothing, and delivers the next batch. A
-//! canary that writes something else delivers nothing: it is held (`swap.rs`).
+//! the old adapter delivers it; the canary is run on the recorded answers, sends nothing, and delivers the next batch.
+//! A canary that writes something else delivers nothing: it is held (`holding.rs`).
 
 use std::sync::Arc;
 
@@ -31,16 +31,17 @@ pub(super) fn conclude(canary: &Canary, comparison: Result<Comparison, Failure>)
         found.add(EffectDifference::new(EffectDifferenceKind::NotComparable, reason, None));
         Conclusion::Ends(CanaryResult::Held(found))
     };
-    let unclear = |reason: &str| if canary.is_too_unclear() { not_comparable(reason) } else { Conclusion::TryAgain };
+    let inconclusive =
+        |reason: &str| if canary.is_too_inconclusive() { not_comparable(reason) } else { Conclusion::TryAgain };
     match comparison {
         Ok(Comparison::Equal | Comparison::Nothing) => Conclusion::MayDeliver,
         Ok(Comparison::Different(differences)) => Conclusion::Ends(CanaryResult::Held(differences)),
         Ok(Comparison::Fails { new, old }) => match compare(&new, &old) {
             // Its failures may pass.
-            CanaryResult::Passed => unclear("the new adapter fails for a while"),
+            CanaryResult::Passed => inconclusive("the new adapter fails for a while"),
             ends @ (CanaryResult::Rejected(_) | CanaryResult::Held(_)) => Conclusion::Ends(ends),
         },
-        Ok(Comparison::Unclear(reason)) => unclear(reason),
+        Ok(Comparison::Inconclusive(reason)) => inconclusive(reason),
         Ok(Comparison::Impossible(reason)) => not_comparable(&reason),
         // The old adapter's own delivery reports it.
         Err(_) => Conclusion::TryAgain,

@@ -20,7 +20,8 @@ impl AdapterSwap {
         self.control.options().compare_effects && desired.accepted_sha256.as_deref() != Some(loaded.sha256())
     }
 
-    /// Whether the file's adapter may become a canary: not while it is held. With another one in the file the hold ends.
+    /// Whether the file's adapter may become a canary: not while it is held. With another one in the file the hold
+    /// ends.
     pub(super) async fn is_let_through(&self, loaded: &Loaded, desired: &DesiredState) -> bool {
         let target_name = self.control.name();
         match desired.held_sha256.as_deref() {
@@ -79,8 +80,8 @@ impl AdapterSwap {
         }
     }
 
-    /// Activates an adapter at a paused target, which has no deliveries for a canary, unless it writes something else for
-    /// changes that were delivered before.
+    /// Activates an adapter at a paused target, which has no deliveries for a canary, unless it writes something else
+    /// for changes that were delivered before.
     pub(super) async fn activate_while_paused(&mut self, loaded: Loaded, state: Vec<u8>, wants_comparison: bool) {
         let current = self.current.as_ref().filter(|_| wants_comparison).map(|current| Arc::clone(&current.adapter));
         if let Some(adapter) = current
@@ -110,7 +111,7 @@ impl AdapterSwap {
             Ok(states) => states.into_iter().map(|state| state.change).collect::<Vec<_>>(),
             Err(error) => {
                 tracing::debug!(%target_name, %error, "cannot read what was delivered before");
-                return Ok(Comparison::Unclear("what was delivered before cannot be read"));
+                return Ok(Comparison::Inconclusive("what was delivered before cannot be read"));
             }
         };
         if changes.is_empty() {

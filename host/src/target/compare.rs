@@ -1,9 +1,9 @@
 //! The comparison of two adapters: whether the new one writes what the old one writes for the same changes.
 //!
-//! At a database both run in a transaction that is rolled back. Over HTTP the old one's answers are recorded, and the new
-//! one is run on them: none of its writing requests is ever sent, and a reading one is sent only if the old one did not
-//! make it. Both get the same clock and the same random numbers. Nothing of it stays at the target, in the adapters'
-//! learned state or in the store. What is found names templates and columns, never a value.
+//! At a database both run in a transaction that is rolled back. Over HTTP the old one's answers are recorded, and the
+//! new one is run on them: none of its writing requests is ever sent, and a reading one is sent only if the old one did
+//! not make it. Both get the same clock and the same random numbers. Nothing of it stays at the target, in the
+//! adapters' learned state or in the store. What is found names templates and columns, never a value.
 
 use super::checked::CheckedAdapter;
 use super::compare_requests::{self, sent};
@@ -33,7 +33,7 @@ pub enum Comparison {
     /// The old one delivers none of these changes, so that there is nothing to compare with.
     Nothing,
     /// Nothing can be concluded from these changes now, for this reason.
-    Unclear(&'static str),
+    Inconclusive(&'static str),
     /// Nothing can be compared at this target, for this reason.
     Impossible(String),
 }
@@ -172,7 +172,7 @@ impl Target {
             match self.compare_recorded(&recorded, run.outcomes.as_deref(), (old, new), one).await {
                 Comparison::Equal | Comparison::Nothing => {}
                 Comparison::Different(differences) => found.extend(differences),
-                other @ (Comparison::Fails { .. } | Comparison::Unclear(_) | Comparison::Impossible(_)) => {
+                other @ (Comparison::Fails { .. } | Comparison::Inconclusive(_) | Comparison::Impossible(_)) => {
                     return Ok(other);
                 }
             }
@@ -180,8 +180,8 @@ impl Target {
         Ok(if found.is_empty() { Comparison::Equal } else { Comparison::Different(found) })
     }
 
-    /// Runs the new adapter on the recorded answers of the old one. `outcomes` are the old one's; `None` when one of its
-    /// requests was withheld.
+    /// Runs the new adapter on the recorded answers of the old one. `outcomes` are the old one's; `None` when one of
+    /// its requests was withheld.
     pub async fn compare_recorded(
         &self,
         recorded: &RecordedRun,
@@ -193,7 +193,7 @@ impl Target {
         match outcomes {
             Some(outcomes) if outcomes.iter().all(is_failed) => return Comparison::Nothing,
             Some(outcomes) if outcomes.iter().any(is_failed) => {
-                return Comparison::Unclear("the previous adapter does not deliver all of these changes");
+                return Comparison::Inconclusive("the previous adapter does not deliver all of these changes");
             }
             Some(_) | None => {}
         }
@@ -222,7 +222,7 @@ impl Target {
         // What an adapter makes of answers to other requests than its own shows nothing.
         match &new.failure {
             Some(_) if found.is_empty() => {
-                Comparison::Unclear("the new adapter reports that the target as a whole fails")
+                Comparison::Inconclusive("the new adapter reports that the target as a whole fails")
             }
             None if found.is_empty() => judge_outcomes(old, new, None, &mut found),
             _ => conclude(&mut found),
@@ -255,10 +255,10 @@ fn judge_run(dialect: Dialect, old: &Run, new: &Run, again: Option<&Run>) -> Com
     let is_delayed =
         |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Delayed);
     if new.failure.is_some() {
-        return Comparison::Unclear("the new adapter reports that the target as a whole fails");
+        return Comparison::Inconclusive("the new adapter reports that the target as a whole fails");
     }
     if new.outcomes.iter().flatten().any(is_delayed) {
-        return Comparison::Unclear("locks of others held up the changes");
+        return Comparison::Inconclusive("locks of others held up the changes");
     }
     let written = |run: &Run| Written::of(dialect, &run.entries);
     let before = written(old);
@@ -266,7 +266,7 @@ fn judge_run(dialect: Dialect, old: &Run, new: &Run, again: Option<&Run>) -> Com
         None => Unstable::default(),
         Some(again) => match before.unstable(&written(again)) {
             Some(unstable) => unstable,
-            None => return Comparison::Unclear("the previous adapter does not do the same twice"),
+            None => return Comparison::Inconclusive("the previous adapter does not do the same twice"),
         },
     };
     let mut found = compare_statements::differences(&before, &written(new), &unstable);

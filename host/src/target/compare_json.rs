@@ -78,7 +78,7 @@ fn is_type(kind: &str) -> bool {
 
 fn joined(path: &str, name: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
-    // Interfaces name their elements in lower case; what begins otherwise may be a person's name or a number.
+    // Interfaces name their elements in lower case; what begins otherwise may be a patient's name or a number.
     let is_name = name.len() <= NAME_BYTES_MAX
         && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && name.chars().all(is_plain);

@@ -1,8 +1,8 @@
 //! Compares what two adapters wrote into a database for the same changes. Pure functions over their transcripts.
 //!
-//! Statements that changed no row, and those that only read, are no effect. A value counts as the same if it is equal. A
-//! value that differs between two runs of the previous adapter too was made by the database (the number of a new row):
-//! of such a value must be shown where it came from, which is the same answer in both runs.
+//! Statements that changed no row, and those that only read, are no effect. A value counts as the same if it is equal.
+//! A value that differs between two runs of the previous adapter too was made by the database (the id of a new row):
+//! it counts as the same if it came from the same answer in both runs.
 
 use std::collections::{BTreeSet, HashSet};
 

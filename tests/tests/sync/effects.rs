@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,9 +35,12 @@ pub(crate) fn put_in_place(host: &Host, bytes: &[u8]) {
     fs::rename(host.folder().join("next"), host.folder().join("people.wasm")).expect("rename");
 }
 
+/// A patient who was born on this day, and has moved since the last time: what did not change is not delivered.
 pub(crate) fn born_on(id: &str, day: &str) -> Value {
+    static MOVES: AtomicU32 = AtomicU32::new(0);
     let mut patient = patient(id);
     patient["birth_date"] = day.into();
+    patient["city"] = format!("Town {}", MOVES.fetch_add(1, Ordering::Relaxed)).into();
     patient
 }
 
@@ -169,7 +173,7 @@ async fn holds_what_writes_something_else(backend: Backend) {
     let audited = host.run(&["audit", "list", "--json"]).expect_success().stdout;
     assert!(audited.contains("plugin accept") && audited.contains("the register's form"), "{audited}");
 
-    // What was accepted says nothing of another file.
+    // Another file is compared anew.
     put_in_place(&host, &variant("testing-people", "no-sex"));
     put(&host, &born_on("A-1", BORN));
     running

@@ -196,7 +196,7 @@ fn a_rebuilt_fhir_adapter_is_activated() {
     let first = fhir()["adapter"]["sha256"].clone();
     component.extend([0, 5, 4, b'n', b'o', b't', b'e']);
     put_in_place(&host, &component);
-    for id in ["A-1", "A-2", "A-3"] {
+    for id in ["A-2", "A-3", "A-4"] {
         put(&host, &born_on(id, BORN));
     }
     running.wait_until("the swap", LIMIT, || fhir()["adapter"]["sha256"] != first).unwrap_or_else(|error| {
@@ -204,5 +204,5 @@ fn a_rebuilt_fhir_adapter_is_activated() {
     });
     running.wait_until("delivered", LIMIT, || fhir()["done"] == 4).expect("wait");
     assert!(!history(&host).contains(": held"), "{}", history(&host));
-    assert_eq!(server.records.lock().expect("lock").len(), 3);
+    assert_eq!(server.records.lock().expect("lock").len(), 4);
 }

@@ -49,7 +49,7 @@ pub(in crate::cli) struct Arguments {
 #[derive(Default)]
 struct Found {
     compared: usize,
-    unclear: usize,
+    inconclusive: usize,
     /// Why the last ones could not be compared.
     reason: Option<String>,
     differences: EffectDifferences,
@@ -79,7 +79,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     let found = compared.map_err(|failure| {
         CliError::of_failure(failure.kind, format!("target `{}`: {}", target_config.name, failure.message))
     })?;
-    let is_equal = found.differences.is_empty() && found.unclear == 0;
+    let is_equal = found.differences.is_empty() && found.inconclusive == 0;
     if arguments.json {
         output::json(&as_json(arguments, (&old, &new), changes.len(), &found));
     } else {
@@ -124,17 +124,17 @@ async fn compare(
                 found.compared += batch.len();
                 failing(&new, &old).into_iter().for_each(|difference| found.differences.add(difference));
             }
-            Comparison::Nothing => found.unclear(batch, "the active adapter delivers none of these changes"),
-            Comparison::Unclear(reason) => found.unclear(batch, reason),
-            Comparison::Impossible(reason) => found.unclear(batch, &reason),
+            Comparison::Nothing => found.inconclusive(batch, "the active adapter delivers none of these changes"),
+            Comparison::Inconclusive(reason) => found.inconclusive(batch, reason),
+            Comparison::Impossible(reason) => found.inconclusive(batch, &reason),
         }
     }
     Ok(found)
 }
 
 impl Found {
-    fn unclear(&mut self, batch: &[Change], reason: &str) {
-        self.unclear += batch.len();
+    fn inconclusive(&mut self, batch: &[Change], reason: &str) {
+        self.inconclusive += batch.len();
         self.reason = Some(reason.to_owned());
     }
 }
@@ -166,7 +166,7 @@ fn show(arguments: &Arguments, (old, new): (&Arc<Adapter>, &Arc<Adapter>), chang
     output::line(&format!("   new:    {}", described(new)));
     output::line(&format!("   {changes} changes, {} compared", found.compared));
     if let Some(reason) = &found.reason {
-        let text = format!("{} not compared: {reason}", found.unclear);
+        let text = format!("{} not compared: {reason}", found.inconclusive);
         output::line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
     }
     if changes == 0 {
@@ -174,7 +174,7 @@ fn show(arguments: &Arguments, (old, new): (&Arc<Adapter>, &Arc<Adapter>), chang
     } else if !found.differences.is_empty() {
         output::line(&paint(AnsiColor::Red, "[DIFFERENT] the new adapter writes something else:"));
         difference_lines(&found.differences).iter().for_each(|line| output::line(line));
-    } else if found.unclear == 0 {
+    } else if found.inconclusive == 0 {
         output::line(&format!("{} both adapters write the same", paint(AnsiColor::Green, "[EQUAL]")));
     }
     output::line(&format!("{} nothing of it stays at the target", paint(AnsiColor::Green, "[NOTHING WRITTEN]")));
@@ -192,9 +192,9 @@ fn as_json(arguments: &Arguments, (old, new): (&Arc<Adapter>, &Arc<Adapter>), ch
         "new": adapter(new),
         "changes": changes,
         "compared": found.compared,
-        "not_compared": found.unclear,
+        "not_compared": found.inconclusive,
         "not_compared_reason": found.reason,
-        "equal": found.differences.is_empty() && found.unclear == 0,
+        "equal": found.differences.is_empty() && found.inconclusive == 0,
         "differences": found.differences.list(),
         "more_differences": found.differences.others(),
     })

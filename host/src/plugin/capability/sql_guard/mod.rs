@@ -9,6 +9,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod lexer;
+mod notes;
 mod parser;
 mod parser_expression;
 mod parser_query;
@@ -36,7 +37,8 @@ mod template_tests;
 #[cfg(test)]
 mod tests;
 
-pub use parts::{Slot, StatementParts, statement_parts};
+pub use notes::Slot;
+pub use parts::{StatementParts, statement_parts};
 pub(in crate::plugin) use resolve::{Wanted, unknown_column};
 
 use std::sync::Arc;

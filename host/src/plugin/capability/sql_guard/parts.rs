@@ -1,25 +1,15 @@
 //! The parts of a statement that writes: its table, the columns that it writes, and for each value the column that it
 //! is for. A comparison of two adapters names them (`host/src/target/compare.rs`).
 //!
-//! The writer of templates notes them while it writes the statement's tree (`render.rs`), so that values are in the order
-//! of the parameters.
+//! The writer of templates notes them while it writes the statement's tree (`render.rs`), so that values are in the
+//! order of the parameters.
 
 use super::lexer;
+use super::notes::{Notes, Slot};
 use super::parser::Parser;
 use super::render;
 use super::tree::{Factor, Statement};
 use crate::database::Dialect;
-
-/// A value of a statement.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// The column that it is for or is compared with, if that can be seen.
-    pub column: Option<String>,
-    /// Whether it is written into that column; otherwise it is in a condition.
-    pub is_written: bool,
-    /// The value in the text; `None` for a parameter.
-    pub literal: Option<String>,
-}
 
 /// A statement that writes.
 #[derive(Clone)]
@@ -34,46 +24,6 @@ pub struct StatementParts {
     pub columns: Vec<String>,
     /// Parameters and literals, in order.
     pub slots: Vec<Slot>,
-}
-
-/// What the writer has noted so far.
-#[derive(Default)]
-pub(super) struct Notes {
-    pub(super) columns: Vec<String>,
-    pub(super) slots: Vec<Slot>,
-    /// The columns that the rows of an INSERT are for.
-    pub(super) row: Vec<String>,
-    /// The column that is written, or that was last named in a condition.
-    pub(super) column: Option<String>,
-    pub(super) is_written: bool,
-}
-
-impl Notes {
-    pub(super) fn value(&mut self, literal: Option<String>) {
-        self.slots.push(Slot { column: self.column.clone(), is_written: self.is_written, literal });
-    }
-
-    /// A column was named. What is compared with it follows.
-    pub(super) fn named(&mut self, column: &str) {
-        if !self.is_written {
-            self.column = Some(column.to_owned());
-        }
-    }
-
-    /// What follows is written into this column, or into one that cannot be seen.
-    pub(super) fn begin_column(&mut self, column: Option<&String>) {
-        let column = column.filter(|column| !column.is_empty()).cloned();
-        if let Some(column) = &column
-            && !self.columns.contains(column)
-        {
-            self.columns.push(column.clone());
-        }
-        (self.column, self.is_written) = (column, true);
-    }
-
-    pub(super) fn end_column(&mut self) {
-        (self.column, self.is_written) = (None, false);
-    }
 }
 
 /// The parts of a statement that an adapter ran; `None` for one that only reads, and for one that cannot be read.

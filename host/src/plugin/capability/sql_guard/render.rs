@@ -8,7 +8,7 @@
 //! [`template`] writes the same tree for the journal: with `?` for each literal, and with a list of equal elements
 //! shortened, so that statements for one row and for a hundred have one template.
 
-use super::parts::Notes;
+use super::notes::Notes;
 use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
 use crate::database::Dialect;
 
