@@ -38,6 +38,7 @@ pub(crate) struct Answers {
 
 /// What the store holds of the newest change of a patient at a target.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Facts {
     is_routed: bool,
     status: Option<String>,
