@@ -9,7 +9,6 @@
 //! `world` has the servers and their proxies, `fleet` the hosts, `writer` with `clinical` and `rival` the applications
 //! at both ends, `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` with `records` finds
 //! what is wrong with that: they are pure and have their own tests, since a check that cannot fail proves nothing.
-//! `witness` asks the hosts' commands meanwhile and in the end, and compares what they tell.
 //! Read next: `run.rs`.
 
 mod clinical;
@@ -22,7 +21,6 @@ mod rival;
 mod run;
 mod saboteur;
 mod verdict;
-mod witness;
 mod world;
 mod writer;
 

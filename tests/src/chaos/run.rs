@@ -17,13 +17,10 @@ use super::{
     fleet::Fleet,
     rival, saboteur,
     verdict::violations,
-    witness::{self, Answers},
     world::{StoreKind, World, fresh_folder},
     writer,
 };
-use crate::{
-    database::execute, environment::target_directory, host::Host, servers::process::is_interrupted, session::Session,
-};
+use crate::{database::execute, environment::target_directory, servers::process::is_interrupted, session::Session};
 
 /// Writers of the application, who meet at the same patients.
 const WRITERS: u64 = 2;
@@ -76,15 +73,13 @@ pub async fn run(options: &Options) -> Result<String> {
     let written = writer::Written::default();
     let registered = rival::Registered::default();
 
-    // It never runs; its commands are asked.
-    let asked = world.host(0, &folder)?;
-    let at_rest = break_and_rest(options, &world, &fleet, &faults, &written, &registered, &asked);
+    let at_rest = break_and_rest(options, &world, &fleet, &faults, &written, &registered);
     let mut found = Vec::new();
-    let (rest, answers) = match at_rest {
-        Ok(at_rest) => at_rest,
+    let rest = match at_rest {
+        Ok(rest) => rest,
         Err(error) => {
             found.push(format!("{error:#}"));
-            (Duration::ZERO, Answers::default())
+            Duration::ZERO
         }
     };
     if is_interrupted() {
@@ -96,14 +91,9 @@ pub async fn run(options: &Options) -> Result<String> {
     evidence.rival_charts = registered.charts();
     evidence.panics = logs[PANIC];
     found.extend(violations(&evidence));
-    found.extend(answers.violations());
-    answers.wrong().iter().for_each(|wrong| faults.remark(&format!("host why, {wrong}")));
-    let (books, differing) = witness::compare(&world, &asked, &evidence, options.is_clinical).await?;
-    found.extend(differing);
 
     let mut summary = summary(options, &faults, &written, &registered, &evidence);
     protection(&mut summary, &logs, rest);
-    let _written = writeln!(summary, "{}\n{books}", answers.line());
     let Some(first) = found.first() else {
         if !options.keep {
             drop(world);
@@ -121,8 +111,7 @@ pub async fn run(options: &Options) -> Result<String> {
     )
 }
 
-/// The part in which things break, and after it the one in which they come to rest. Gives how long the rest took, and
-/// what the hosts' commands told meanwhile.
+/// The part in which things break, and after it the one in which they come to rest. Gives how long the rest took.
 fn break_and_rest(
     options: &Options,
     world: &World,
@@ -130,15 +119,13 @@ fn break_and_rest(
     faults: &Faults,
     written: &writer::Written,
     registered: &rival::Registered,
-    asked: &Host,
-) -> Result<(Duration, Answers)> {
+) -> Result<Duration> {
     let is_done = AtomicBool::new(false);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
             let breaker = scope.spawn(|| saboteur::run(world, fleet, faults, options.seed, &runtime));
-            let witness = scope.spawn(|| witness::ask(world, asked, faults, options.seed, &runtime));
             runtime.block_on(async {
                 let rate = options.rate / f64::from(u32::try_from(WRITERS).unwrap_or(1));
                 let seed = |number: u64| options.seed.wrapping_mul(1_000).wrapping_add(500 + number);
@@ -152,7 +139,6 @@ fn break_and_rest(
                 );
             });
             let broke = breaker.join().expect("the saboteur does not panic");
-            let answers = witness.join().expect("the witness does not panic");
             let healed = broke.and_then(|()| world.heal()).and_then(|()| runtime.block_on(world.set_disk_full(false)));
             fleet.thaw();
             faults.remark("everything is well again");
@@ -162,7 +148,7 @@ fn break_and_rest(
             keeper.join().expect("the keeper does not panic")?;
             let rest = rested?;
             fleet.stop_all()?;
-            Ok((rest, answers))
+            Ok(rest)
         })
     })
 }
