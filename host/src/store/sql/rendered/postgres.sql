@@ -1318,10 +1318,18 @@ SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 
+-- recently_done
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = $1 AND outbox_id < CAST($2 AS BIGINT) AND status = 'done'
+ORDER BY outbox_id DESC
+LIMIT CAST($3 AS BIGINT);
+
 -- adapter_control
 SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
-    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = $1;
 
 -- is_active_adapter
@@ -1356,8 +1364,32 @@ LIMIT CAST($1 AS BIGINT);
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES ($1, $2)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
+-- reload_adapter
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = $1 AND rejected_sha256 = $2;
+
+-- hold_adapter
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES ($1, $2, $3, $4, $5, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), NULL)
+ON CONFLICT (target) DO UPDATE SET sha256 = excluded.sha256, name = excluded.name, version = excluded.version,
+    differences = excluded.differences, held_at = excluded.held_at, accepted_at = excluded.accepted_at;
+
+-- read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = $1;
+
+-- list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE target = $1 AND sha256 = $2 AND accepted_at IS NULL;
+
+-- end_adapter_hold
+DELETE FROM sync_adapter_hold WHERE target = $1 AND accepted_at IS NULL;
+
 -- request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = $1;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES ($1, 1)
+ON CONFLICT (target) DO UPDATE SET reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = $1 ORDER BY part;
@@ -1727,6 +1759,17 @@ WHERE t.id < CAST($1 AS BIGINT)
 ORDER BY t.id DESC
 LIMIT CAST($2 AS BIGINT);
 
+-- audit_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.aggregate_id = $1 AND t.aggregate_type = $2 AND t.outcome = $3
+    AND (t.item_count IS NULL OR t.item_count > 0)
+    AND t.action IN ($4, $5)
+ORDER BY t.id DESC
+LIMIT CAST($6 AS BIGINT);
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d
@@ -1747,6 +1790,119 @@ LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
 WHERE d.target = $1 AND d.outbox_id > CAST($2 AS BIGINT) AND d.status IN ('done', 'failed') AND d.attempts > 0
 ORDER BY d.outbox_id
 LIMIT CAST($3 AS BIGINT);
+
+-- list_alerts
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+WHERE sync_alert.ended_mark = CAST($1 AS BIGINT)
+ORDER BY sync_alert.id DESC
+LIMIT CAST($2 AS BIGINT);
+
+-- list_alerts, without ended_mark
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+ORDER BY sync_alert.id DESC
+LIMIT CAST($1 AS BIGINT);
+
+-- touch_alerts
+UPDATE sync_alert AS t
+SET seen_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), sentence = j.sentence, example = j.example
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(id BIGINT, sentence TEXT, example TEXT)
+WHERE t.id = j.id AND t.ended_mark = 0;
+
+-- raise_alerts
+INSERT INTO sync_alert (kind, target, subject, sentence, example, raised_at, seen_at)
+SELECT j.kind, j.target, j.subject, j.sentence, j.example, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(kind TEXT, target TEXT, subject TEXT, sentence TEXT, example TEXT)
+ON CONFLICT (ended_mark, kind, target, subject) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- end_alerts
+UPDATE sync_alert SET ended_mark = id, ended_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE ended_mark = 0 AND seen_at < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($1 AS BIGINT);
+
+-- announce_ends
+UPDATE sync_alert_send SET next_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), failures = 0
+WHERE next_at < 9223372036854775807 AND alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0);
+
+-- enter_alert_sends
+INSERT INTO sync_alert_send (alert_id, channel, next_at)
+SELECT sync_alert.id, $1, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_alert
+WHERE sync_alert.ended_mark = 0
+    AND (SELECT COUNT(*) FROM sync_alert_send s WHERE s.alert_id = sync_alert.id AND s.channel = $2) = 0
+ON CONFLICT (alert_id, channel) DO UPDATE SET sends = sync_alert_send.sends;
+
+-- due_alert_sends
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by, sync_alert_send.channel, sync_alert_send.sends, sync_alert_send.failures,
+    sync_alert_send.next_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_alert_send JOIN sync_alert ON sync_alert.id = sync_alert_send.alert_id
+WHERE sync_alert_send.next_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) AND sync_alert_send.claimed_until <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+    AND sync_alert_send.channel IN ($1, $2)
+    AND (sync_alert.ended_mark > 0 OR sync_alert.acknowledged_at IS NULL)
+ORDER BY sync_alert_send.next_at, sync_alert_send.alert_id
+LIMIT CAST($3 AS BIGINT);
+
+-- claim_alert_send
+UPDATE sync_alert_send
+SET claimed_by = $1, claimed_until = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT)
+WHERE alert_id = CAST($3 AS BIGINT) AND channel = $4 AND next_at = CAST($5 AS BIGINT) AND claimed_until <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+
+-- settle_alert_send
+UPDATE sync_alert_send
+SET claimed_until = 0,
+    sends = sends + CAST($1 AS BIGINT),
+    last_sent_at = CASE WHEN CAST($2 AS BIGINT) = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE last_sent_at END,
+    failures = CAST($3 AS BIGINT),
+    error = $4,
+    next_at = CASE WHEN next_at = CAST($5 AS BIGINT) THEN CAST($6 AS BIGINT) ELSE next_at END
+WHERE alert_id = CAST($7 AS BIGINT) AND channel = $8 AND claimed_by = $9 AND claimed_until > 0;
+
+-- alert_sends
+SELECT alert_id, channel, sends, last_sent_at, failures, error
+FROM sync_alert_send
+WHERE alert_id >= CAST($1 AS BIGINT)
+ORDER BY alert_id, channel;
+
+-- acknowledge_alerts
+UPDATE sync_alert
+SET acknowledged_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), acknowledged_by = $1
+WHERE ended_mark = 0 AND acknowledged_at IS NULL
+    AND id = CAST($2 AS BIGINT)
+    AND kind = $3
+    AND target = $4;
+
+-- acknowledge_alerts, without id, kind, target
+UPDATE sync_alert
+SET acknowledged_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), acknowledged_by = $1
+WHERE ended_mark = 0 AND acknowledged_at IS NULL;
+
+-- purge_alert_sends
+DELETE FROM sync_alert_send
+WHERE alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0 AND ended_at < CAST($1 AS BIGINT));
+
+-- purge_alerts
+DELETE FROM sync_alert WHERE ended_mark > 0 AND ended_at < CAST($1 AS BIGINT);
+
+-- heartbeats
+SELECT id, started_at, seen_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - seen_at FROM sync_host ORDER BY id;
+
+-- rolled_back_adapters
+SELECT target, rejected_sha256 FROM sync_adapter_control WHERE rejected_sha256 IS NOT NULL ORDER BY target;
+
+-- changes_after
+SELECT o.aggregate_type, MAX(o.id), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - MAX(COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)))
+FROM sync_outbox o
+WHERE o.id > CAST($1 AS BIGINT)
+GROUP BY o.aggregate_type;
+
+-- failed_lately
+SELECT COUNT(*)
+FROM (SELECT d.finished_at FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775807
+    LIMIT 10000) n
+WHERE n.finished_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - 3600000;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,

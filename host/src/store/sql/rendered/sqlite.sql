@@ -1216,10 +1216,18 @@ SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
+-- recently_done
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = ? AND outbox_id < ? AND status = 'done'
+ORDER BY outbox_id DESC
+LIMIT ?;
+
 -- adapter_control
 SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
-    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter
@@ -1254,8 +1262,32 @@ LIMIT ?;
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (?, ?)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
+-- reload_adapter
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = ? AND rejected_sha256 = ?;
+
+-- hold_adapter
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), NULL)
+ON CONFLICT (target) DO UPDATE SET sha256 = excluded.sha256, name = excluded.name, version = excluded.version,
+    differences = excluded.differences, held_at = excluded.held_at, accepted_at = excluded.accepted_at;
+
+-- read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = ?;
+
+-- list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE target = ? AND sha256 = ? AND accepted_at IS NULL;
+
+-- end_adapter_hold
+DELETE FROM sync_adapter_hold WHERE target = ? AND accepted_at IS NULL;
+
 -- request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = ?;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES (?, 1)
+ON CONFLICT (target) DO UPDATE SET reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;
@@ -1611,6 +1643,17 @@ WHERE t.id < ?
 ORDER BY t.id DESC
 LIMIT ?;
 
+-- audit_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.aggregate_id = ? AND t.aggregate_type = ? AND t.outcome = ?
+    AND (t.item_count IS NULL OR t.item_count > 0)
+    AND t.action IN (?, ?)
+ORDER BY t.id DESC
+LIMIT ?;
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d
@@ -1629,6 +1672,120 @@ LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_
 WHERE d.target = ? AND d.outbox_id > ? AND d.status IN ('done', 'failed') AND d.attempts > 0
 ORDER BY d.outbox_id
 LIMIT ?;
+
+-- list_alerts
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+WHERE sync_alert.ended_mark = ?
+ORDER BY sync_alert.id DESC
+LIMIT ?;
+
+-- list_alerts, without ended_mark
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+ORDER BY sync_alert.id DESC
+LIMIT ?;
+
+-- touch_alerts
+UPDATE sync_alert AS t
+SET seen_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), sentence = j.sentence, example = j.example
+FROM (SELECT value->>'id' AS id, value->>'sentence' AS sentence, value->>'example' AS example FROM json_each(?)) AS j
+WHERE t.id = j.id AND t.ended_mark = 0;
+
+-- raise_alerts
+INSERT INTO sync_alert (kind, target, subject, sentence, example, raised_at, seen_at)
+SELECT j.kind, j.target, j.subject, j.sentence, j.example, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'kind' AS kind, value->>'target' AS target, value->>'subject' AS subject, value->>'sentence' AS sentence, value->>'example' AS example FROM json_each(?)) AS j
+WHERE TRUE
+ON CONFLICT (ended_mark, kind, target, subject) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- end_alerts
+UPDATE sync_alert SET ended_mark = id, ended_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE ended_mark = 0 AND seen_at < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?;
+
+-- announce_ends
+UPDATE sync_alert_send SET next_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), failures = 0
+WHERE next_at < 9223372036854775807 AND alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0);
+
+-- enter_alert_sends
+INSERT INTO sync_alert_send (alert_id, channel, next_at)
+SELECT sync_alert.id, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_alert
+WHERE sync_alert.ended_mark = 0
+    AND (SELECT COUNT(*) FROM sync_alert_send s WHERE s.alert_id = sync_alert.id AND s.channel = ?) = 0
+ON CONFLICT (alert_id, channel) DO UPDATE SET sends = sync_alert_send.sends;
+
+-- due_alert_sends
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by, sync_alert_send.channel, sync_alert_send.sends, sync_alert_send.failures,
+    sync_alert_send.next_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_alert_send JOIN sync_alert ON sync_alert.id = sync_alert_send.alert_id
+WHERE sync_alert_send.next_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) AND sync_alert_send.claimed_until <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+    AND sync_alert_send.channel IN (?, ?)
+    AND (sync_alert.ended_mark > 0 OR sync_alert.acknowledged_at IS NULL)
+ORDER BY sync_alert_send.next_at, sync_alert_send.alert_id
+LIMIT ?;
+
+-- claim_alert_send
+UPDATE sync_alert_send
+SET claimed_by = ?, claimed_until = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ?
+WHERE alert_id = ? AND channel = ? AND next_at = ? AND claimed_until <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+
+-- settle_alert_send
+UPDATE sync_alert_send
+SET claimed_until = 0,
+    sends = sends + ?,
+    last_sent_at = CASE WHEN ? = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE last_sent_at END,
+    failures = ?,
+    error = ?,
+    next_at = CASE WHEN next_at = ? THEN ? ELSE next_at END
+WHERE alert_id = ? AND channel = ? AND claimed_by = ? AND claimed_until > 0;
+
+-- alert_sends
+SELECT alert_id, channel, sends, last_sent_at, failures, error
+FROM sync_alert_send
+WHERE alert_id >= ?
+ORDER BY alert_id, channel;
+
+-- acknowledge_alerts
+UPDATE sync_alert
+SET acknowledged_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), acknowledged_by = ?
+WHERE ended_mark = 0 AND acknowledged_at IS NULL
+    AND id = ?
+    AND kind = ?
+    AND target = ?;
+
+-- acknowledge_alerts, without id, kind, target
+UPDATE sync_alert
+SET acknowledged_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), acknowledged_by = ?
+WHERE ended_mark = 0 AND acknowledged_at IS NULL;
+
+-- purge_alert_sends
+DELETE FROM sync_alert_send
+WHERE alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0 AND ended_at < ?);
+
+-- purge_alerts
+DELETE FROM sync_alert WHERE ended_mark > 0 AND ended_at < ?;
+
+-- heartbeats
+SELECT id, started_at, seen_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - seen_at FROM sync_host ORDER BY id;
+
+-- rolled_back_adapters
+SELECT target, rejected_sha256 FROM sync_adapter_control WHERE rejected_sha256 IS NOT NULL ORDER BY target;
+
+-- changes_after
+SELECT o.aggregate_type, MAX(o.id), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - MAX(COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)))
+FROM sync_outbox o
+WHERE o.id > ?
+GROUP BY o.aggregate_type;
+
+-- failed_lately
+SELECT COUNT(*)
+FROM (SELECT d.finished_at FROM sync_delivery d
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775807
+    LIMIT 10000) n
+WHERE n.finished_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - 3600000;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
