@@ -1143,10 +1143,18 @@ SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
+-- recently_done
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = ? AND outbox_id < ? AND status = 'done'
+ORDER BY outbox_id DESC
+LIMIT ?;
+
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter
@@ -1181,8 +1189,32 @@ LIMIT ?;
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (?, ?)
 ON DUPLICATE KEY UPDATE rejected_sha256 = VALUES(rejected_sha256);
 
+-- reload_adapter
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = ? AND rejected_sha256 = ?;
+
+-- hold_adapter
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), NULL)
+ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256), name = VALUES(name), version = VALUES(version),
+    differences = VALUES(differences), held_at = VALUES(held_at), accepted_at = VALUES(accepted_at);
+
+-- read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = ?;
+
+-- list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE target = ? AND sha256 = ? AND accepted_at IS NULL;
+
+-- end_adapter_hold
+DELETE FROM sync_adapter_hold WHERE target = ? AND accepted_at IS NULL;
+
 -- request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = ?;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES (?, 1)
+ON DUPLICATE KEY UPDATE reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;

@@ -1219,10 +1219,18 @@ SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 
+-- recently_done
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = $1 AND outbox_id < CAST($2 AS BIGINT) AND status = 'done'
+ORDER BY outbox_id DESC
+LIMIT CAST($3 AS BIGINT);
+
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = $1;
 
 -- is_active_adapter
@@ -1257,8 +1265,32 @@ LIMIT CAST($1 AS BIGINT);
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES ($1, $2)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
+-- reload_adapter
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = $1 AND rejected_sha256 = $2;
+
+-- hold_adapter
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES ($1, $2, $3, $4, $5, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), NULL)
+ON CONFLICT (target) DO UPDATE SET sha256 = excluded.sha256, name = excluded.name, version = excluded.version,
+    differences = excluded.differences, held_at = excluded.held_at, accepted_at = excluded.accepted_at;
+
+-- read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = $1;
+
+-- list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE target = $1 AND sha256 = $2 AND accepted_at IS NULL;
+
+-- end_adapter_hold
+DELETE FROM sync_adapter_hold WHERE target = $1 AND accepted_at IS NULL;
+
 -- request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = $1;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES ($1, 1)
+ON CONFLICT (target) DO UPDATE SET reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = $1 ORDER BY part;

@@ -1133,10 +1133,18 @@ SELECT remote_id, remote_version, fingerprint
 FROM sync_link
 WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
+-- recently_done
+SELECT outbox_id, aggregate_type, aggregate_id, finished_at
+FROM sync_delivery
+WHERE target = ? AND outbox_id < ? AND status = 'done'
+ORDER BY outbox_id DESC
+LIMIT ?;
+
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
+    LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter
@@ -1171,8 +1179,32 @@ LIMIT ?;
 INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (?, ?)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
+-- reload_adapter
+UPDATE sync_adapter_control SET rejected_sha256 = NULL WHERE target = ? AND rejected_sha256 = ?;
+
+-- hold_adapter
+INSERT INTO sync_adapter_hold (target, sha256, name, version, differences, held_at, accepted_at)
+VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), NULL)
+ON CONFLICT (target) DO UPDATE SET sha256 = excluded.sha256, name = excluded.name, version = excluded.version,
+    differences = excluded.differences, held_at = excluded.held_at, accepted_at = excluded.accepted_at;
+
+-- read_adapter_hold
+SELECT sha256, name, version, differences, held_at, accepted_at FROM sync_adapter_hold WHERE target = ?;
+
+-- list_adapter_holds
+SELECT target, sha256, name, version, differences, held_at, accepted_at
+FROM sync_adapter_hold
+WHERE accepted_at IS NULL;
+
+-- accept_adapter
+UPDATE sync_adapter_hold SET accepted_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE target = ? AND sha256 = ? AND accepted_at IS NULL;
+
+-- end_adapter_hold
+DELETE FROM sync_adapter_hold WHERE target = ? AND accepted_at IS NULL;
+
 -- request_reload
-UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = ?;
+INSERT INTO sync_adapter_control (target, reload_requests) VALUES (?, 1)
+ON CONFLICT (target) DO UPDATE SET reload_requests = sync_adapter_control.reload_requests + 1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;
