@@ -151,7 +151,7 @@ async fn holds_what_writes_something_else(backend: Backend) {
 
     running.kill();
     let mut running = started(&host);
-    assert!(running.stderr().contains("the file's adapter is held"), "{}", running.stderr());
+    running.wait_for_log("the file's adapter is held", LIMIT).expect("it keeps to the hold");
     deliver(&host, &mut running, &born_on("A-3", BORN), 4);
     assert_eq!((active(&host), held(&host).is_some()), (first.clone(), true));
     assert!(persons(&target).await.contains(&format!("A-3 {BORN}")));
