@@ -31,6 +31,7 @@ const SMALL: &[&str] = &[
     "sync_count",
     "sync_notice",
     "sync_adapter_event",
+    "sync_adapter_hold",
     "users",
     "json_each",
     "CONSTANT",
