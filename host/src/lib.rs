@@ -6,7 +6,7 @@
 //! ```text
 //! main
 //! cli
-//! conformance  sync
+//! alerts  conformance  sync
 //! audit  distribution  service  target  telemetry
 //! config  import  plugin  seed_file  store
 //! database  spanned_toml
@@ -19,6 +19,7 @@
 
 pub use patient_payload::vocabulary;
 
+pub mod alerts;
 pub mod audit;
 pub mod cli;
 pub mod config;

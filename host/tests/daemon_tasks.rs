@@ -23,7 +23,7 @@ use host::domain::patient::{Day, Patient};
 use host::plugin::Limits;
 use host::service::PatientService;
 use host::store::{Store, StoreClock};
-use host::sync::{Breakdown, Daemon, Retention, SyncOptions};
+use host::sync::{Breakdown, Daemon, Retention, Settings, SyncOptions};
 use host::target::{Target, TargetKind, TargetSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,6 @@ fn start_log() {
 
 fn options() -> SyncOptions {
     SyncOptions {
-        host_id: "host-a".to_owned(),
         // The rescuer works three times as often.
         lease_ms: 600,
         poll_ms: 20,
@@ -141,8 +140,8 @@ impl Bench {
         PatientService::new(store.clone()).put(&[patient]).await.unwrap();
         let place = support::Target::new().await;
         let target = Target::new(spec(target, place.database.locator().clone())).unwrap();
-        let (_reload, reloads) = watch::channel(0);
-        let daemon = Daemon::new(store.clone(), support::runtime(), vec![Arc::new(target)], options(), reloads);
+        let settings = watch::Sender::new(Arc::new(Settings::new(options(), [Arc::new(target)])));
+        let daemon = Daemon::new(store.clone(), support::runtime(), "host-a".to_owned(), settings.subscribe());
         Self { store, database, daemon, _place: place, _folder: folder }
     }
 }

@@ -300,7 +300,7 @@ pub enum HostSignal {
     Terminate,
     /// SIGINT: as Ctrl-C.
     Interrupt,
-    /// SIGHUP: look at the adapters' files again.
+    /// SIGHUP: read the configuration and the adapters' files again.
     Hangup,
     /// SIGSTOP: freeze, as a machine that hangs.
     Freeze,
@@ -396,8 +396,17 @@ impl RunningHost {
     /// # Errors
     /// As [`Self::wait_until`].
     pub fn wait_for_log(&mut self, words: &str, limit: Duration) -> Result<()> {
+        self.wait_for_log_times(words, 1, limit)
+    }
+
+    /// Waits until its log has these words so often.
+    ///
+    /// # Errors
+    /// As [`Self::wait_until`].
+    pub fn wait_for_log_times(&mut self, words: &str, times: usize, limit: Duration) -> Result<()> {
         let log = self.stderr.clone();
-        self.wait_until(&format!("its log has `{words}`"), limit, || read(&log).contains(words))
+        let has = || read(&log).matches(words).count() >= times;
+        self.wait_until(&format!("its log has `{words}`, {times} times"), limit, has)
     }
 
     /// What it has printed to standard output so far.

@@ -15,6 +15,8 @@ pub mod chaos;
 pub mod database;
 pub mod environment;
 pub mod host;
+#[cfg(feature = "database")]
+mod http_client;
 mod mutex;
 pub mod servers;
 #[cfg(feature = "database")]

@@ -35,6 +35,7 @@ impl Pattern {
             AuditAction::PatientPut | AuditAction::PatientMerge | AuditAction::PatientUnmerge => Self::Update,
             AuditAction::PatientDelete => Self::Delete,
             AuditAction::PatientList
+            | AuditAction::AlertsList
             | AuditAction::ConflictsList
             | AuditAction::FailedList
             | AuditAction::Status
@@ -43,8 +44,10 @@ impl Pattern {
             | AuditAction::Why => Self::Query,
             AuditAction::Import | AuditAction::Seed => Self::Activity("110107", "Import", "C"),
             AuditAction::AuditList => Self::Activity("110101", "Audit Log Used", "R"),
-            AuditAction::AuditExport => Self::Activity("110106", "Export", "R"),
-            AuditAction::ConflictsResolve
+            AuditAction::AuditExport | AuditAction::SupportBundle => Self::Activity("110106", "Export", "R"),
+            AuditAction::AlertsAck
+            | AuditAction::AlertsTest
+            | AuditAction::ConflictsResolve
             | AuditAction::FailedDismiss
             | AuditAction::Migrate
             | AuditAction::PluginAccept

@@ -78,17 +78,28 @@ pub(super) fn takes(target: &TargetConfig, aggregate_type: &str) -> bool {
 
 /// The error for a target that does not accept this type.
 pub(super) fn not_taken(target: &TargetConfig, aggregate_type: &str) -> CliError {
+    let types: Vec<_> = target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect();
     CliError::Usage(format!(
-        "target `{}` takes no `{aggregate_type}`; fix: choose another target, or add the type to its aggregate_types",
-        target.name
+        "target `{}` takes no `{}`{}; it takes {}; fix: choose another target, or add the type to its aggregate_types",
+        target.name,
+        printable(aggregate_type),
+        hint(aggregate_type, &types),
+        types.join(", ")
     ))
 }
 
-/// The error for an aggregate that the store does not know.
-pub(super) fn unknown(key: &AggregateKey) -> CliError {
+/// Asks whether a similar type is meant, for a type that is none of these.
+pub(super) fn hint(aggregate_type: &str, types: &[String]) -> String {
+    let meant = meant(aggregate_type, types).filter(|kind| *kind != aggregate_type);
+    meant.map(|kind| format!("; is `{kind}` meant?")).unwrap_or_default()
+}
+
+/// The error for an aggregate that the store does not know. `types` are those that targets accept.
+pub(super) fn unknown(key: &AggregateKey, types: &[String]) -> CliError {
     let kind = named(&key.aggregate_type);
     let kind = kind.trim_matches('`');
-    CliError::Failed(format!("the store has no {kind} {}", named(&key.aggregate_id)))
+    let hint = hint(&key.aggregate_type, types);
+    CliError::Failed(format!("the store has no {kind} {}{hint}", named(&key.aggregate_id)))
 }
 
 /// An aggregate's name. It is quoted if blanks in it would be invisible.
@@ -99,27 +110,27 @@ pub(super) fn shown(key: &AggregateKey) -> String {
 }
 
 /// Refuses an aggregate that the store has never seen, because it is probably a typing error.
-pub(super) async fn require_known(store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
+pub(super) async fn require_known(config: &Config, store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
     match key {
-        Some(key) if !store.knows(key).await? => Err(unknown(key)),
+        Some(key) if !store.knows(key).await? => Err(unknown(key, &aggregate_types(config))),
         _ => Ok(()),
     }
 }
 
 /// Explains why an aggregate has no matching delivery: the store has never seen it, or no target accepts its type.
 pub(super) async fn explain_none(config: &Config, store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
-    require_known(store, key).await?;
+    require_known(config, store, key).await?;
     let Some(key) = key else { return Ok(()) };
     let types = aggregate_types(config);
     if types.contains(&key.aggregate_type) {
         return Ok(());
     }
-    let meant = meant(&key.aggregate_type, &types).map(|kind| format!("; is `{kind}` meant?")).unwrap_or_default();
     Err(CliError::Failed(format!(
-        "no target accepts changes of type {}, so {} has no delivery{meant}; fix: let the application write it again \
-         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync \
-         --target NAME`",
+        "no target accepts changes of type {}, so {} has no delivery{}; fix: let the application write it again under a \
+         type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync --target \
+         NAME`",
         named(&key.aggregate_type),
-        named(&key.aggregate_id)
+        named(&key.aggregate_id),
+        hint(&key.aggregate_type, &types)
     )))
 }

@@ -1,6 +1,6 @@
 //! Which commands the audit records. A new command does not compile until it has its place here.
 
-use super::{Verb, audit, failed, patient, plugin, target};
+use super::{Verb, alerts, audit, failed, patient, plugin, target};
 use crate::domain::audit::AuditAction;
 
 /// The commands that the audit does not record, and why (docs/audit.md shows the same list).
@@ -42,7 +42,12 @@ pub(super) fn action(verb: &Verb) -> Option<AuditAction> {
         Verb::Conflicts(arguments) if arguments.resolves() => Some(AuditAction::ConflictsResolve),
         Verb::Conflicts(_) => Some(AuditAction::ConflictsList),
         Verb::Resync(_) => Some(AuditAction::Resync),
+        Verb::Alerts(alerts::Verb::List(_)) => Some(AuditAction::AlertsList),
+        Verb::Alerts(alerts::Verb::Ack(_)) => Some(AuditAction::AlertsAck),
+        Verb::Alerts(alerts::Verb::Test) => Some(AuditAction::AlertsTest),
         Verb::Migrate => Some(AuditAction::Migrate),
+        // It shows how the host is used, and leaves the machine.
+        Verb::SupportBundle(_) => Some(AuditAction::SupportBundle),
         Verb::Patient(verb) => Some(of_patient(verb)),
         Verb::Plugin(verb) => of_plugin(verb),
         Verb::Target(verb) => Some(of_target(verb)),

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::aggregate::{AggregateArguments, explain_none};
+use super::aggregate::{AggregateArguments, explain_none, hint};
 use super::error::CliError;
 use super::output::{age, line};
+use super::status_summary::aggregate_types;
 use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::conflict::{Keep, Resolution};
 use crate::domain::ids::AggregateKey;
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{Conflict, ConflictKey, Resolved};
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +65,7 @@ struct Resolve {
 }
 
 fn keep(word: &str) -> Result<Keep, String> {
-    Keep::from_word(word).ok_or_else(|| format!("expected {}", one_of(Keep::WORDS)))
+    Keep::from_word(word).ok_or_else(|| expected(word, Keep::WORDS))
 }
 
 impl Arguments {
@@ -151,8 +152,9 @@ async fn resolve(config: &Config, trail: &AuditTrail, arguments: &Resolve) -> Re
         Resolved::Decided => {}
         Resolved::NoConflict => {
             return Err(CliError::Failed(format!(
-                "{aggregate_type} {aggregate_id} has no conflict at target `{}`; see `host conflicts`",
-                arguments.target
+                "{aggregate_type} {aggregate_id} has no conflict at target `{}`{}; see `host conflicts`",
+                arguments.target,
+                hint(aggregate_type, &aggregate_types(config))
             )));
         }
         Resolved::TakenBy(other) => {

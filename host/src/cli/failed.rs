@@ -102,7 +102,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Res
 
 async fn list(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    trail.about(about(&filter, false));
+    trail.about(about(&filter, false, None));
     let store = wiring::readable_store(config).await?;
     let failed = store.failed(&filter, arguments.limit).await?;
     if failed.is_empty() {
@@ -129,7 +129,7 @@ async fn list(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<E
 
 async fn list_skipped(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    trail.about(about(&filter, false));
+    trail.about(about(&filter, false, None));
     let store = wiring::readable_store(config).await?;
     let skipped = store.skipped(&filter, arguments.limit).await?;
     if skipped.is_empty() {
@@ -157,7 +157,7 @@ async fn list_skipped(config: &Config, trail: &AuditTrail, arguments: &List) -> 
 
 async fn list_dismissed(config: &Config, trail: &AuditTrail, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    trail.about(about(&filter, false));
+    trail.about(about(&filter, false, None));
     let store = wiring::readable_store(config).await?;
     let dismissed = store.dismissed(filter.target.as_deref(), arguments.limit).await?;
     trail.shown(&store, "delivery", dismissed.len()).await?;
@@ -206,7 +206,7 @@ fn show(failed: &FailedDelivery, since: &str) {
 
 async fn dismiss(config: &Config, trail: &AuditTrail, arguments: &Dismiss) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    trail.about(about(&filter, arguments.dry_run));
+    trail.about(about(&filter, arguments.dry_run, None));
     if !is_narrowed(&filter) && !arguments.all {
         return Err(CliError::Usage(
             "cannot dismiss: no delivery is selected; fix: add --change, --patient, --type and --id, --target, --kind, \

@@ -3,6 +3,8 @@
 //! It connects the parts and prints their results. It makes no decisions about deliveries.
 
 mod aggregate;
+mod alerting;
+mod alerts;
 mod audit;
 mod audited;
 mod check;
@@ -23,8 +25,13 @@ mod output;
 mod patient;
 mod permissions;
 mod plugin;
+#[cfg_attr(not(unix), allow(dead_code, reason = "without SIGHUP nothing is reloaded"))]
+mod reload;
 mod resync;
+mod resync_list;
+mod resync_outbox;
 mod retry;
+mod retry_in_steps;
 mod run;
 mod seed;
 mod signals;
@@ -33,6 +40,7 @@ mod status;
 mod status_check;
 mod status_json;
 mod status_summary;
+mod support_bundle;
 mod target;
 mod trace;
 mod trace_events;
@@ -107,6 +115,8 @@ enum Verb {
     Check(check::Arguments),
     /// Migrate the store's tables to this version
     Migrate,
+    /// Write an archive for support, without patients' data
+    SupportBundle(support_bundle::Arguments),
     /// List, show, change, merge or delete patients of the store
     #[command(subcommand)]
     Patient(patient::Verb),
@@ -116,6 +126,9 @@ enum Verb {
     /// Pause, resume, probe or disable a target
     #[command(subcommand)]
     Target(target::Verb),
+    /// List and acknowledge alerts, or test their channels
+    #[command(subcommand)]
+    Alerts(alerts::Verb),
     /// List, verify and export who changed or saw what
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -236,9 +249,11 @@ async fn run_configured(config: &Config, trail: &AuditTrail, verb: Verb) -> Resu
         Verb::Resync(arguments) => resync::run(config, trail, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,
         Verb::Migrate => migrate(config, trail).await,
+        Verb::SupportBundle(arguments) => Box::pin(support_bundle::run(config, trail, &arguments)).await,
         Verb::Patient(verb) => patient::run(config, trail, &verb).await,
         Verb::Plugin(verb) => Box::pin(plugin::run(config, trail, verb)).await,
         Verb::Target(verb) => target::run(config, trail, &verb).await,
+        Verb::Alerts(verb) => alerts::run(config, trail, &verb).await,
         Verb::Audit(verb) => audit::run(config, trail, &verb).await,
         Verb::Completions { .. } | Verb::CompileAdapter { .. } => {
             unreachable!("invariant: neither needs a configuration")

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
-pub(super) use crate::domain::times::{age, time};
+pub(super) use crate::domain::times::{age, moment, time};
 use crate::domain::words::{is_unprintable, one_line};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);

@@ -1,13 +1,17 @@
 //! `host resync`: queues current states again for one target. The states of the host's own patients and clinical
 //! records come from their rows, all others from the outbox.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::aggregate::{self, AggregateArguments};
 use super::error::CliError;
+use super::output::time;
+use super::resync_outbox::{resend, show};
+use super::since::since;
 use super::trail::AuditTrail;
-use super::{output, wiring};
+use super::{output, resync_list, wiring};
 use crate::config::{Config, TargetConfig};
 use crate::domain::audit::AuditSubject;
 use crate::domain::clinical::TYPES;
@@ -24,6 +28,12 @@ pub(super) struct Arguments {
     /// Queue these types only, separated by commas
     #[arg(long, value_name = "TYPE", value_delimiter = ',', conflicts_with_all = ["patient", "aggregate_type"])]
     types: Vec<String>,
+    /// Queue the patients that this file lists, one id a line
+    #[arg(long, value_name = "FILE", conflicts_with_all = NOT_OF_A_LIST)]
+    patients: Option<PathBuf>,
+    /// Queue only what was changed since this time
+    #[arg(long, value_name = "TIME", value_parser = since, conflicts_with_all = ["patient", "aggregate_type"])]
+    where_changed_since: Option<i64>,
     /// Begin after this id, to resume a resync
     #[arg(long, value_name = "ID", conflicts_with_all = ["patient", "aggregate_type"])]
     after: Option<String>,
@@ -41,6 +51,16 @@ pub(super) struct Arguments {
     pause_ms: u64,
 }
 
+/// Options that choose other aggregates than a list of patients does.
+const NOT_OF_A_LIST: [&str; 7] =
+    ["patient", "aggregate_type", "types", "where_changed_since", "after", "after_type", "before"];
+
+impl Arguments {
+    fn pause(&self) -> Duration {
+        Duration::from_millis(self.pause_ms)
+    }
+}
+
 pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let key = arguments.aggregate.key();
     trail.about(about(arguments, key.as_ref()));
@@ -49,15 +69,20 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
         return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
     let begin = Begin::of(arguments)?;
-    let types = chosen_types(config, target, key.as_ref(), &arguments.types)?;
+    let types = chosen_types(config, target, &named_types(arguments, key.as_ref()))?;
     let store = trail.writable_store(config).await?;
     wiring::know_target(&store, target).await?;
-    match key {
-        Some(key) => resync_one(&store, target, key).await?,
-        None => resync_types(&store, target, types.clone(), begin, arguments).await?,
+    if let Some(since) = arguments.where_changed_since {
+        check_since(config, &store, since).await?;
+    }
+    let mut code = ExitCode::SUCCESS;
+    match (key, &arguments.patients) {
+        (Some(key), _) => resync_one(config, &store, target, key).await?,
+        (None, Some(file)) => code = resync_list::run(&store, target, file, arguments.page, arguments.pause()).await?,
+        (None, None) => resync_types(&store, target, types.clone(), begin, arguments).await?,
     }
     warn_of_missing_routes(&store, target, &types).await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Where a resync begins: patients come first, then clinical records, then what only the outbox holds.
@@ -91,20 +116,48 @@ impl Begin {
 }
 
 fn about(arguments: &Arguments, key: Option<&AggregateKey>) -> AuditSubject {
+    let parts = [
+        (!arguments.types.is_empty()).then(|| arguments.types.join(", ")),
+        arguments.patients.as_ref().map(|_| "a list of patients".to_owned()),
+        arguments.where_changed_since.map(|since| format!("changed since {}", time(since))),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let subject = AuditSubject::of(key).at(Some(&arguments.target));
-    if arguments.types.is_empty() { subject } else { subject.with_detail(&arguments.types.join(", ")) }
+    if detail.is_empty() { subject } else { subject.with_detail(&detail) }
+}
+
+/// The types that the options name.
+fn named_types(arguments: &Arguments, key: Option<&AggregateKey>) -> Vec<String> {
+    match (key, &arguments.patients) {
+        (Some(key), _) => vec![key.aggregate_type.clone()],
+        (None, Some(_)) => vec![AggregateKey::patient("").aggregate_type],
+        (None, None) => arguments.types.clone(),
+    }
+}
+
+/// Refuses a time that has not come, and warns of one from which the outbox need not have every change any more.
+async fn check_since(config: &Config, store: &Store, since: i64) -> Result<(), CliError> {
+    let now = store.now_ms().await?;
+    if since > now {
+        return Err(CliError::Usage(format!(
+            "nothing was changed since {}: by the store's clock it is {}",
+            time(since),
+            time(now)
+        )));
+    }
+    let days = config.retention.done_days;
+    if now - since > i64::from(days) * 86_400_000 {
+        output::line(&format!(
+            "   [INFO] what only the outbox holds is deleted {days} days after its delivery ([retention] done_days)"
+        ));
+    }
+    Ok(())
 }
 
 /// The types to queue. A type that is delivered in order is refused if named, and otherwise left out: its newest change
 /// alone is not the whole state.
-fn chosen_types(
-    config: &Config,
-    target: &TargetConfig,
-    key: Option<&AggregateKey>,
-    named: &[String],
-) -> Result<Vec<String>, CliError> {
+fn chosen_types(config: &Config, target: &TargetConfig, named: &[String]) -> Result<Vec<String>, CliError> {
     let ordered = wiring::fifo_types(config);
-    let named: Vec<_> = key.map(|key| key.aggregate_type.clone()).into_iter().chain(named.iter().cloned()).collect();
     if let Some(kind) = named.iter().find(|kind| !aggregate::takes(target, kind)) {
         return Err(aggregate::not_taken(target, kind));
     }
@@ -115,7 +168,7 @@ fn chosen_types(
         )));
     }
     if !named.is_empty() {
-        return Ok(named);
+        return Ok(named.to_vec());
     }
     let (left, chosen): (Vec<_>, Vec<_>) =
         target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).partition(|kind| ordered.contains(kind));
@@ -150,16 +203,14 @@ async fn resync_types(
         output::line(&format!("{total} clinical records queued for {} sync", target.name));
     }
     let mut walk = Resend::new(target.name.clone(), ResendScope::Types(types), before);
-    let mut shown = 0;
-    while let Some(reached) = store.resend_step(&mut walk).await? {
-        let queued = walk.counts().queued;
-        if queued > shown {
-            output::line(&format!("   [OK] {} queued from the outbox, back to change {reached}", queued - shown));
-            shown = queued;
-            tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
-        }
+    if let Some(since) = arguments.where_changed_since {
+        walk = walk.changed_since(since);
     }
-    store.count_without_state(&mut walk).await?;
+    resend(store, &mut walk, arguments.pause()).await?;
+    // Nobody knows when what is gone was changed.
+    if arguments.where_changed_since.is_none() {
+        store.count_without_state(&mut walk).await?;
+    }
     // A store with only the host's own records needs no further line.
     if !(has_patients || has_records) || walk.counts() != ResendCounts::default() {
         show(&walk.counts(), target);
@@ -174,11 +225,12 @@ async fn resync_patients(
     arguments: &Arguments,
 ) -> Result<usize, CliError> {
     let mut total = 0;
-    while let Some((last, count)) = store.resync_page(&target.name, after.as_deref(), arguments.page).await? {
+    let (since, page) = (arguments.where_changed_since, arguments.page);
+    while let Some((last, count)) = store.resync_page(&target.name, after.as_deref(), since, page).await? {
         total += count;
         output::line(&format!("   [OK] {count} patients queued, up to {last}"));
         after = Some(last);
-        tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
+        tokio::time::sleep(arguments.pause()).await;
     }
     Ok(total)
 }
@@ -191,20 +243,19 @@ async fn resync_records(
     arguments: &Arguments,
 ) -> Result<usize, CliError> {
     let mut total = 0;
-    while let Some((last, count)) =
-        store.resync_records_page(&target.name, types, after.as_ref(), arguments.page).await?
-    {
+    let (since, page) = (arguments.where_changed_since, arguments.page);
+    while let Some((last, count)) = store.resync_records_page(&target.name, types, after.as_ref(), since, page).await? {
         if count > 0 {
             total += count;
             output::line(&format!("   [OK] {count} clinical records queued, up to {last}"));
-            tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
+            tokio::time::sleep(arguments.pause()).await;
         }
         after = Some(last);
     }
     Ok(total)
 }
 
-async fn resync_one(store: &Store, target: &TargetConfig, key: AggregateKey) -> Result<(), CliError> {
+async fn resync_one(config: &Config, store: &Store, target: &TargetConfig, key: AggregateKey) -> Result<(), CliError> {
     if key.is_patient() && store.resync_patient(&target.name, &key.aggregate_id).await? {
         output::line(&format!("1 patients queued for {} sync", target.name));
         return Ok(());
@@ -213,33 +264,12 @@ async fn resync_one(store: &Store, target: &TargetConfig, key: AggregateKey) -> 
         output::line(&format!("1 clinical records queued for {} sync", target.name));
         return Ok(());
     }
-    aggregate::require_known(store, Some(&key)).await?;
+    aggregate::require_known(config, store, Some(&key)).await?;
     let mut walk = Resend::new(target.name.clone(), ResendScope::One(key), None);
     while store.resend_step(&mut walk).await?.is_some() {}
     store.count_without_state(&mut walk).await?;
     show(&walk.counts(), target);
     Ok(())
-}
-
-fn show(counts: &ResendCounts, target: &TargetConfig) {
-    let name = &target.name;
-    output::line(&format!("{} states of the outbox queued for {name} sync", counts.queued));
-    let left = [
-        (counts.waiting, "are on their way already"),
-        (counts.dismissed, "are left: an operator dismissed their newest change here"),
-        (counts.invalid, "are left: their newest outbox row is invalid"),
-        (counts.deletes, "are left: they are deleted, and this target never had them"),
-    ];
-    for (count, why) in left.into_iter().filter(|(count, _)| *count > 0) {
-        output::line(&format!("   [INFO] {count} {why}"));
-    }
-    if counts.without_state > 0 {
-        output::line(&format!(
-            "   [WARNING] {} have no state left in the outbox, or were deleted long ago; fix: let their application insert what \
-             it still has",
-            counts.without_state
-        ));
-    }
 }
 
 /// Warns if no host has begun to route some types to the target, because new changes of these would not reach it.

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
+use super::retry_in_steps::{self, Pace};
 use super::trail::AuditTrail;
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::change::FailureKind;
 use crate::domain::ids::ChangeId;
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{RetryFilter, Store};
 
 /// The maximum number of refused deliveries that are counted.
@@ -41,10 +42,12 @@ pub(super) struct Arguments {
     /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
-    FailureKind::from_word(word).ok_or_else(|| format!("expected {}", one_of(FailureKind::WORDS)))
+    FailureKind::from_word(word).ok_or_else(|| expected(word, FailureKind::WORDS))
 }
 
 pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Arguments) -> Result<ExitCode, CliError> {
@@ -55,7 +58,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
         change_id: arguments.change.map(ChangeId::new),
     };
-    trail.about(about(&filter, arguments.dry_run));
+    trail.about(about(&filter, arguments.dry_run, arguments.pace.detail()));
     if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(
             "nothing is selected; fix: add --target, --patient, --type and --id, --change, --kind, --older-than, or \
@@ -70,15 +73,18 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     if arguments.skipped {
         return retry_skipped(config, &store, &filter, arguments.dry_run).await;
     }
-    let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
+    let (count, what, code) = if arguments.dry_run {
+        (arguments.pace.limited(store.count_failed(&filter).await?), "would be retried", ExitCode::SUCCESS)
+    } else if arguments.pace.is_in_steps() {
+        let (count, code) = retry_in_steps::run(&store, &filter, &arguments.pace).await?;
+        (count, "were retried", code)
+    } else {
+        (store.retry(&filter).await?, "are pending again", ExitCode::SUCCESS)
+    };
     if count == 0 {
         explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
-    output::line(&if arguments.dry_run {
-        format!("{count} failed deliveries would be retried")
-    } else {
-        format!("{count} failed deliveries are pending again")
-    });
+    output::line(&format!("{count} failed deliveries {what}"));
     let refused = store.failed(&filter, REFUSED_SHOWN_MAX).await?.iter().filter(|failed| failed.attempts == 0).count();
     if refused > 0 {
         output::line(&format!(
@@ -86,7 +92,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
              `host failed dismiss`"
         ));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 async fn retry_skipped(
@@ -105,12 +111,13 @@ async fn retry_skipped(
 }
 
 /// The subject of a command about these deliveries.
-pub(super) fn about(filter: &RetryFilter, dry_run: bool) -> AuditSubject {
+pub(super) fn about(filter: &RetryFilter, dry_run: bool, pace: Option<String>) -> AuditSubject {
     let parts = [
         dry_run.then(|| "dry run".to_owned()),
         filter.change_id.map(|id| format!("change {id}")),
         filter.kind.map(|kind| format!("kind {kind}")),
         filter.older_than_ms.map(|age_ms| format!("older than {} s", age_ms / 1_000)),
+        pace,
     ];
     let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let subject = AuditSubject::of(filter.aggregate.as_ref()).at(filter.target.as_deref());

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::alerting::Alerters;
 use super::error::CliError;
 use super::monitoring::Exporting;
 use super::output::printable;
+use super::reload::Reloader;
 use super::{exit, monitoring, output, permissions, signals, wiring};
 use crate::config::Config;
 use crate::store::BlockedKey;
-use crate::sync::{Breakdown, Daemon, RunEnd};
+use crate::sync::{Breakdown, Daemon, RunEnd, Settings};
 use crate::target::Target;
 use crate::telemetry::{self, Meters};
 
@@ -45,18 +47,19 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
     tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host started");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let drain = Duration::from_millis(config.sync.drain_timeout_ms);
-    signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))
+    let (settings, current) = watch::channel(Arc::new(Settings::new(wiring::sync_options(config), targets.clone())));
+    signals::on_stop(obey_signals(stop.clone(), abort.clone(), current.clone()))
         .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
-    tokio::spawn(bound_the_end(stop.clone(), drain));
+    tokio::spawn(bound_the_end(stop.clone(), current.clone()));
     let meters = Arc::new(Meters::new(Some(store.clone())));
     monitoring::listen(config, &store, &meters, &abort).await;
     tokio::spawn(telemetry::report(meters.health().clone()));
     let exporting = Exporting::start(&meters)?;
     let started = Instant::now();
-    let (ask, reload) = watch::channel(0);
-    let reloads = tokio::spawn(obey_hangups(ask));
-    let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload).with_meters(meters);
+    let host = wiring::host_id();
+    let (alerters, alerting) = Alerters::begin(config, (&store, &meters), &targets, &host, stop.clone())?;
+    let reloads = tokio::spawn(Reloader::new(config, settings, meters.clone(), alerters).obey_hangups());
+    let daemon = Daemon::new(store.clone(), runtime, host, current).with_meters(meters).with_task("alerter", alerting);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
     exporting.end().await;
@@ -82,13 +85,13 @@ fn exit_code(end: &RunEnd) -> Result<ExitCode, CliError> {
 fn obey_signals(
     stop: CancellationToken,
     abort: CancellationToken,
-    drain: Duration,
+    settings: watch::Receiver<Arc<Settings>>,
 ) -> impl FnMut(u32) + Send + 'static {
     move |number| {
         // Act before logging: a blocked log must not keep a host from stopping.
         if number == 1 {
             stop.cancel();
-            exit::end_within(drain + exit::MARGIN);
+            exit::end_within(drain(&settings) + exit::MARGIN);
             tracing::info!("shutdown requested; running calls may finish");
         } else if !abort.is_cancelled() {
             abort.cancel();
@@ -99,31 +102,13 @@ fn obey_signals(
 }
 
 /// Applies the same time limit to a shutdown without a signal.
-async fn bound_the_end(stop: CancellationToken, drain: Duration) {
+async fn bound_the_end(stop: CancellationToken, settings: watch::Receiver<Arc<Settings>>) {
     stop.cancelled().await;
-    exit::end_within(drain + exit::MARGIN);
+    exit::end_within(drain(&settings) + exit::MARGIN);
 }
 
-/// Loads every adapter's file again on SIGHUP.
-#[cfg(unix)]
-async fn obey_hangups(ask: watch::Sender<u64>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::hangup()) {
-        Ok(mut hangups) => {
-            while hangups.recv().await.is_some() {
-                ask.send_modify(|count| *count += 1);
-                tracing::info!("SIGHUP received; adapter files are loaded again");
-                telemetry::reloaded();
-            }
-        }
-        Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),
-    }
-}
-
-#[cfg(not(unix))]
-async fn obey_hangups(ask: watch::Sender<u64>) {
-    // Keep the sender: a channel without one would wake its receivers forever.
-    ask.closed().await;
+fn drain(settings: &watch::Receiver<Arc<Settings>>) -> Duration {
+    Duration::from_millis(settings.borrow().options.drain_ms)
 }
 
 fn show(end: &RunEnd, started: Instant) {

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
-use super::output::{age, line, paint, printable, time};
+use super::output::{age, line, moment, paint, printable, time};
 use super::status_check::CheckArguments;
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
 use super::trail::AuditTrail;
 use super::verify::sentence;
-use super::{output, status_check, status_json, waiting, wiring};
+use super::{alerts, output, status_check, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::delivery::Status;
@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     let aggregate = arguments.aggregate.key();
     trail.about(AuditSubject::of(aggregate.as_ref()));
     let store = wiring::readable_store(config).await?;
-    require_known(&store, aggregate.as_ref()).await?;
+    require_known(config, &store, aggregate.as_ref()).await?;
     let mut was_shown = false;
     loop {
         let status = read_status(config, &store, arguments.recent, aggregate.as_ref()).await;
@@ -122,6 +122,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
     show_store_attention(attention);
+    show_alerts(attention);
     line("");
     line("[Targets]");
     if snapshot.targets.is_empty() {
@@ -129,7 +130,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     }
     let differences = differences(snapshot);
     for (name, target) in &snapshot.targets {
-        show_target(name, target);
+        show_target(name, target, snapshot, attention.now);
         for difference in differences.iter().filter(|difference| difference.target() == name) {
             line(&format!("      {}", paint(AnsiColor::Yellow, &difference.to_string())));
         }
@@ -166,21 +167,39 @@ fn show_store_attention(attention: &AttentionSummary) {
     }
 }
 
-fn show_target(name: &str, target: &TargetStatus) {
+fn show_alerts(attention: &AttentionSummary) {
+    if attention.alerts.is_empty() {
+        return;
+    }
+    line("");
+    line("[Alerts]");
+    for alert in attention.alerts.iter().rev() {
+        line(&format!("   {}", paint(AnsiColor::Yellow, &alerts::describe(alert, attention.now))));
+    }
+}
+
+fn show_target(name: &str, target: &TargetStatus, snapshot: &StatusSnapshot, now: i64) {
     let state = state(target);
     let colour = match state {
         "up" => AnsiColor::Green,
         "down" => AnsiColor::Red,
         _ => AnsiColor::Yellow,
     };
+    let until = target.paused_until.filter(|_| state == "paused");
+    let until = until.map(|at| format!(" until {}", moment(at, now))).unwrap_or_default();
     let adapter = match (&target.adapter_name, &target.adapter_version, &target.adapter_sha256) {
         (Some(name), Some(version), Some(sha256)) => format!(" ({name} {version}, sha256:{}...)", prefix(sha256)),
         _ => String::new(),
     };
     let oldest = age(target.oldest_pending_ms.unwrap_or(0));
     let counts = &target.counts;
+    let left = time_left(target, state == "up" && !snapshot.hosts_with(name).is_empty());
     let failed = if counts.failed > 0 { format!("  failed {}", counts.failed) } else { String::new() };
-    line(&format!("   {name}: {}{adapter}  pending {}, oldest {oldest}{failed}", paint(colour, state), counts.pending));
+    let state = paint(colour, state);
+    line(&format!("   {name}: {state}{until}{adapter}  pending {}, oldest {oldest}{left}{failed}", counts.pending));
+    if let Some(millis) = target.last_delivery_ms {
+        line(&format!("      last delivery {} ago", age(millis)));
+    }
     if let Some(summary) = &target.summary {
         line(&format!("      found: {summary}"));
     }
@@ -205,6 +224,20 @@ fn show_target(name: &str, target: &TargetStatus) {
         let again =
             target.breaker_ms.filter(|millis| *millis > 0).map(|millis| format!(", next try in {}", age(millis)));
         line(&format!("      breaker {}{}", target.breaker, again.unwrap_or_default()));
+    }
+}
+
+/// How long what is left takes, by the rate of the last attempts that worked.
+fn time_left(target: &TargetStatus, delivers: bool) -> String {
+    match target.estimate_ms {
+        Some(0) => String::new(),
+        _ if !target.enabled => String::new(),
+        Some(millis) => {
+            let later = if delivers { "" } else { " once it delivers" };
+            format!(", about {} to go{later}", age(millis.max(1_000)))
+        }
+        None if target.counts.pending > target.waiting => ", time to go unknown".to_owned(),
+        None => String::new(),
     }
 }
 
@@ -269,5 +302,33 @@ fn outcome(recent: &RecentSync, snapshot: &StatusSnapshot) -> String {
         Status::Superseded => "Superseded".to_owned(),
         Status::Dismissed => "Dismissed".to_owned(),
         Status::Skipped => format!("{}{error}", paint(AnsiColor::Yellow, "Skipped")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Counts;
+
+    #[test]
+    fn the_time_left_is_shown_while_something_is_left() {
+        let target = |estimate_ms, pending, waiting| TargetStatus {
+            enabled: true,
+            estimate_ms,
+            waiting,
+            counts: Counts { pending, ..Counts::default() },
+            ..TargetStatus::default()
+        };
+        for (target, delivers, expected) in [
+            (target(Some(0), 0, 0), true, ""),
+            (target(Some(250_000), 9, 0), true, ", about 4 min to go"),
+            (target(Some(12), 9, 0), true, ", about 1 s to go"),
+            (target(Some(8_000), 9, 0), false, ", about 8 s to go once it delivers"),
+            (target(None, 9, 0), true, ", time to go unknown"),
+            (target(None, 9, 9), true, ""),
+            (TargetStatus { enabled: false, ..target(None, 9, 0) }, false, ""),
+        ] {
+            assert_eq!(time_left(&target, delivers), expected, "{target:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use jiff::SignedDuration;
 
 use super::error::CliError;
-use super::output::{age, line, printable};
+use super::output::{age, line, printable, time};
 use super::status_summary::{AttentionSummary, clock_trouble, differences, read_status};
 use super::wiring;
 use crate::config::Config;
@@ -189,7 +189,8 @@ impl Judged {
     fn of_target(&mut self, name: &str, target: &TargetStatus, arguments: &CheckArguments) {
         let CheckArguments { pending_age, down, failed, .. } = *arguments;
         if target.paused {
-            self.note(Level::Warning, format!("{name} is paused"));
+            let until = target.paused_until.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+            self.note(Level::Warning, format!("{name} is paused{until}"));
         } else if target.state == "unknown" {
             self.note(Level::Warning, format!("no host has checked {name} yet"));
         } else if target.state == "down" {
@@ -206,9 +207,7 @@ impl Judged {
         if count > 0 {
             self.note(failed.level(count), format!("{count} failed at {name}"));
         }
-        let differing = target.verified.as_ref().map_or(0, |verified| {
-            verified.counts.checked.saturating_sub(verified.counts.equal() + verified.counts.moved)
-        });
+        let differing = target.verified.as_ref().map_or(0, |verified| verified.counts.differing());
         if differing > 0 {
             self.note(Level::Warning, format!("{differing} records at {name} are not as they were delivered"));
         }
@@ -287,6 +286,7 @@ mod tests {
             blocked: Vec::new(),
             waiting: Vec::new(),
             notices: Vec::new(),
+            alerts: Vec::new(),
             types: Vec::new(),
             clock: ClockState::Trusted,
             write_trouble: None,

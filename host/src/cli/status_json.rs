@@ -51,6 +51,7 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
         "blocked": attention.blocked,
         "waiting": attention.waiting.iter().map(|(name, one)| waiting::as_json(name, one)).collect::<Vec<_>>(),
         "notices": attention.notices,
+        "alerts": attention.alerts,
         "clock": attention.clock,
         "store_trouble": attention.write_trouble,
         "recent": recent,
@@ -60,10 +61,13 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
 /// Fields that name aggregates one by one.
 const OF_PATIENTS: [&str; 3] = ["blocked", "recent", "waiting"];
 
-/// The same, with no patient's id: what is listed one by one is left empty.
+/// The same, with no patient's id: what is listed one by one is left empty, and alerts have no example.
 pub(super) fn without_patients(mut status: Value) -> Value {
     for field in OF_PATIENTS {
         status[field] = json!([]);
+    }
+    for alert in status["alerts"].as_array_mut().into_iter().flatten() {
+        alert["example"] = Value::Null;
     }
     status
 }
@@ -76,6 +80,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         .map(|sha256| json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256}));
     let facts = json!({
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
+        "paused_until": target.paused_until,
         "enabled": target.enabled,
         "hosts": hosts,
         "waiting_for_references": target.waiting,
@@ -85,6 +90,8 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "held": target.held,
         "summary": target.summary,
         "oldest_pending_ms": target.oldest_pending_ms,
+        "estimate_ms": target.estimate_ms,
+        "last_delivery_ms": target.last_delivery_ms,
         "error_kind": target.error_kind,
         "error": target.error_message,
     });

@@ -8,7 +8,7 @@ use crate::domain::ids::AggregateKey;
 use crate::domain::spelling::nearest;
 use crate::domain::words::named;
 use crate::store::{
-    BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
+    Alert, BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
     WaitingDelivery,
 };
 use crate::sync::Difference;
@@ -31,6 +31,7 @@ pub(super) async fn read_status(
         conflicts: store.count_conflicts().await?,
         blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,
         notices: store.notices().await?,
+        alerts: store.open_alerts().await?,
         types: aggregate_types(config),
         clock: store.clock_state().await?,
         write_trouble: store.write_trouble().await,
@@ -81,6 +82,8 @@ pub(super) struct AttentionSummary {
     /// Targets, each with some of its deliveries that wait for a dependency.
     pub(super) waiting: Vec<(String, WaitingDelivery)>,
     pub(super) notices: Vec<Notice>,
+    /// Alerts that have not ended, newest first.
+    pub(super) alerts: Vec<Alert>,
     pub(super) types: Vec<String>,
     pub(super) clock: ClockState,
     /// Why the store cannot be written.

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::error::CliError;
+use super::output::time;
 use super::trail::AuditTrail;
-use super::{output, wiring};
+use super::{output, since, wiring};
 use crate::config::Config;
 use crate::domain::audit::AuditSubject;
 use crate::domain::spelling;
@@ -13,7 +14,7 @@ use crate::store::Store;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
     /// Stop delivering to a target; its changes wait
-    Pause(Name),
+    Pause(Pause),
     /// Resume deliveries to a paused target
     Resume(Name),
     /// Check a target now, also while its breaker is open
@@ -28,16 +29,32 @@ pub(super) struct Name {
     target: String,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Pause {
+    #[command(flatten)]
+    name: Name,
+    /// Resume by itself at this time, by the store's clock
+    #[arg(long, value_name = "TIME", value_parser = since::until, conflicts_with = "duration")]
+    until: Option<i64>,
+    /// Resume by itself after this long, for example 8h
+    #[arg(long = "for", value_name = "DURATION", value_parser = since::duration)]
+    duration: Option<i64>,
+}
+
 pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Result<ExitCode, CliError> {
-    let (Verb::Pause(Name { target })
+    let (Verb::Pause(Pause { name: Name { target }, .. })
     | Verb::Resume(Name { target })
     | Verb::Probe(Name { target })
     | Verb::Disable(Name { target })) = verb;
     trail.about(AuditSubject::default().at(Some(target)));
     let store = trail.writable_store(config).await?;
     match verb {
-        Verb::Pause(_) => set_paused(config, &store, target, true).await?,
-        Verb::Resume(_) => set_paused(config, &store, target, false).await?,
+        Verb::Pause(arguments) => pause(config, trail, &store, arguments).await?,
+        Verb::Resume(_) => {
+            wiring::know_target(&store, wiring::target_config(config, target)?).await?;
+            store.set_paused(target, false).await?;
+            output::line(&format!("target {target} is resumed"));
+        }
         Verb::Probe(_) => {
             wiring::know_target(&store, wiring::target_config(config, target)?).await?;
             store.request_probe(target).await?;
@@ -49,10 +66,26 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) -> Result<(), CliError> {
+async fn pause(config: &Config, trail: &AuditTrail, store: &Store, arguments: &Pause) -> Result<(), CliError> {
+    let target = &arguments.name.target;
     wiring::know_target(store, wiring::target_config(config, target)?).await?;
-    store.set_paused(target, paused).await?;
-    output::line(&format!("target {target} is {}", if paused { "paused" } else { "resumed" }));
+    let now = store.now_ms().await?;
+    let Some(until) = arguments.until.or_else(|| arguments.duration.map(|millis| now + millis)) else {
+        store.set_paused(target, true).await?;
+        output::line(&format!("target {target} is paused"));
+        return Ok(());
+    };
+    let end = format!("until {}", time(until));
+    if until <= now {
+        return Err(CliError::Usage(format!(
+            "cannot pause {target} {end}: by the store's clock it is {} already; fix: give a later time, or a duration \
+             with --for",
+            time(now)
+        )));
+    }
+    trail.about(AuditSubject::default().at(Some(target)).with_detail(&end));
+    trail.audited(store).pause_until(target, until).await?;
+    output::line(&format!("target {target} is paused {end}"));
     Ok(())
 }
 

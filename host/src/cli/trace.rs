@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::aggregate::{SubjectArguments, unknown};
 use super::error::CliError;
 use super::output::{line, time};
+use super::status_summary::aggregate_types;
 use super::trace_events::{TraceEvent, events};
 use super::trail::AuditTrail;
 use super::{output, trace_list, wiring};
@@ -59,23 +60,24 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     }
     let store = wiring::readable_store(config).await?;
     if let Some(subject) = arguments.subject() {
-        return story(&store, trail, &subject, arguments).await;
+        return story(config, &store, trail, &subject, arguments).await;
     }
     let page = (arguments.target.as_deref(), arguments.limit);
     trace_list::run(config, trail, &store, &arguments.list, page, arguments.json).await
 }
 
 async fn story(
+    config: &Config,
     store: &Store,
     trail: &AuditTrail,
     subject: &Subject,
     arguments: &Arguments,
 ) -> Result<ExitCode, CliError> {
     let told = store.story(subject, arguments.target.as_deref(), arguments.limit).await?;
-    let told = told.ok_or_else(|| no_such_change(subject))?;
+    let told = told.ok_or_else(|| no_such_change(config, subject))?;
     let events = events(&told);
     if events.is_empty() && !store.knows(&told.key).await? {
-        return Err(unknown(&told.key));
+        return Err(unknown(&told.key, &aggregate_types(config)));
     }
     trail.about(AuditSubject::of(Some(&told.key)).at(arguments.target.as_deref()));
     trail.shown(store, "event", events.len()).await?;
@@ -110,11 +112,11 @@ fn show(story: &Story, events: &[TraceEvent], limit: u32) {
     }
 }
 
-fn no_such_change(subject: &Subject) -> CliError {
+fn no_such_change(config: &Config, subject: &Subject) -> CliError {
     let what = match subject {
         Subject::Change(change_id) => format!("change {change_id}"),
         Subject::Event(event_id) => format!("event {}", named(event_id)),
-        Subject::Aggregate(key) => return unknown(key),
+        Subject::Aggregate(key) => return unknown(key, &aggregate_types(config)),
     };
     CliError::Failed(format!("the outbox has no {what}; retention may have deleted it (`[retention] done_days`)"))
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{age, printable, time};
 use crate::domain::attempt::Attempt;
+use crate::domain::audit::{AuditEvent, AuditFacts};
 use crate::domain::delivery::Status;
 use crate::domain::effects::{Effect, Effects, Template};
 use crate::domain::ids::ChangeId;
@@ -258,12 +259,26 @@ fn add_decisions(story: &Story, events: &mut Vec<TraceEvent>) {
             json!({ "patient_id": patient, "survivor_id": survivor, "by": one.merged_by, "reason": one.reason });
         events.push(TraceEvent::new(one.merged_at, 4, "merged", &text).with(facts));
     }
+    events.extend(story.commands.iter().map(command));
     for one in &story.findings {
         let text = format!("verification of {} found it {}", one.target, one.state);
         let mut event = TraceEvent::new(one.found_at, 7, "verified", &text).with(json!({ "state": one.state }));
         event.target = Some(one.target.clone());
         events.push(event);
     }
+}
+
+/// A command that changed something about the aggregate, with who ran it and why.
+fn command(event: &AuditEvent) -> TraceEvent {
+    let AuditFacts { operator, action, subject, reason, .. } = &event.facts;
+    let at = subject.target.as_ref().map(|target| format!(" at {target}")).unwrap_or_default();
+    let detail = subject.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let text = format!("host {action}{at} by {}{detail}{why}", operator.who());
+    let facts = json!({ "action": action, "by": operator.who(), "detail": subject.detail, "reason": reason });
+    let mut traced = TraceEvent::new(event.at, 4, "command", &text).with(facts);
+    traced.target.clone_from(&subject.target);
+    traced
 }
 
 /// What a target confirmed and whose delivery is not kept, and where an aggregate was merged.

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::domain::change::FailureKind;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{ChangeId, TargetName};
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{CauseCount, DeliveryFilter, Store, TracedDelivery};
 
 /// Causes that are shown.
@@ -41,7 +41,7 @@ pub(super) struct ListArguments {
 const ONE: [&str; 5] = ["patient", "aggregate_type", "aggregate_id", "change", "event"];
 
 fn status(word: &str) -> Result<Status, String> {
-    Status::from_word(word).ok_or_else(|| format!("expected {}", one_of(Status::WORDS)))
+    Status::from_word(word).ok_or_else(|| expected(word, Status::WORDS))
 }
 
 pub(super) async fn run(

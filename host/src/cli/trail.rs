@@ -6,7 +6,7 @@
 //! did neither, or failed, leaves one event at its end.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Begun {
     sink: Arc<Sink>,
     /// The store that the command has opened.
     store: Mutex<Option<Store>>,
+    /// The command has tried to record itself, and does its work without that.
+    is_excused: AtomicBool,
 }
 
 impl AuditTrail {
@@ -64,7 +66,7 @@ impl AuditTrail {
     ) -> Self {
         let Some(action) = action else { return Self { begun: None, who: String::new() } };
         let operator = this_operator(acting_as);
-        let who = operator.acting_as.as_ref().or(operator.login.as_ref()).unwrap_or(&operator.user).clone();
+        let who = operator.who().to_owned();
         let facts = AuditFacts {
             command_id: format!("{:032x}", rand::random::<u128>()),
             operator,
@@ -75,7 +77,8 @@ impl AuditTrail {
         };
         let sink = Arc::new(Sink { written: AtomicU64::new(0), syslog: config.syslog.as_ref().and_then(open) });
         let (subject, store) = (Mutex::default(), Mutex::default());
-        Self { begun: Some(Begun { action, facts, subject, sink, store }), who }
+        let is_excused = AtomicBool::new(false);
+        Self { begun: Some(Begun { action, facts, subject, sink, store, is_excused }), who }
     }
 
     /// Refuses a command that needs a reason and has none.
@@ -91,7 +94,7 @@ impl AuditTrail {
         }
     }
 
-    /// The operator's name, for records that have one: that of `--as`, else the login, else the system's user.
+    /// The operator's name, for records that have one.
     pub(super) fn who(&self) -> &str {
         &self.who
     }
@@ -154,6 +157,19 @@ impl AuditTrail {
         begun.record(store, &begun.current_facts()).await
     }
 
+    /// As [`AuditTrail::done`], for a command that must work while the store is away: then there is a warning, and no
+    /// event. Returns whether there is one.
+    pub(super) async fn done_where_possible(&self, config: &Config) -> bool {
+        let Some(begun) = &self.begun else { return false };
+        begun.is_excused.store(true, Ordering::Relaxed);
+        match tokio::time::timeout(LAST_EVENT_TIMEOUT, self.done_if_there(config)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "this command is not in the audit"),
+            Err(_) => tracing::warn!("this command is not in the audit: the store took too long"),
+        }
+        begun.sink.written.load(Ordering::Relaxed) > 0
+    }
+
     /// As [`AuditTrail::done`], if the configured store is there.
     pub(super) async fn done_if_there(&self, config: &Config) -> Result<(), CliError> {
         match wiring::current_store_if_there(config).await? {
@@ -167,6 +183,7 @@ impl AuditTrail {
         let Some(begun) = self.begun else { return ended };
         match ended {
             Ok(code) if begun.sink.written.load(Ordering::Relaxed) > 0 => Ok(code),
+            Ok(code) if begun.is_excused.load(Ordering::Relaxed) => Ok(code),
             Ok(code) => {
                 if let Some(store) = begun.open(config).await? {
                     let mut facts = begun.current_facts();
@@ -184,9 +201,10 @@ impl AuditTrail {
                         None => Ok(()),
                     }
                 };
-                // The command's own error counts; this one may be the same.
                 match tokio::time::timeout(LAST_EVENT_TIMEOUT, record).await {
                     Ok(Ok(())) => {}
+                    // The command failed for the same reason, and tells it.
+                    Ok(Err(same)) if same.to_string() == error.to_string() => {}
                     Ok(Err(error)) => tracing::warn!(%error, "the failed command is not in the audit"),
                     Err(_) => tracing::warn!("the failed command is not in the audit: the store took too long"),
                 }

@@ -14,8 +14,8 @@ use crate::config::{Config, TargetConfig};
 use crate::domain::audit::AuditSubject;
 use crate::domain::change::Failure;
 use crate::plugin::Adapter;
-use crate::store::{FoundRecord, Store, Verification};
-use crate::sync::{Repaired, Verifier, VerifyError, observed_types, repair};
+use crate::store::{FoundRecord, NotInStore, Store, UnlinkedRecord, Verification};
+use crate::sync::{Repaired, Verifier, VerifyError, listed_types, observed_types, repair};
 use crate::target::{CheckedAdapter, Target};
 
 /// How often it starts again after another host has overtaken it.
@@ -49,6 +49,7 @@ pub(super) struct Arguments {
 struct Verified {
     verification: Verification,
     findings: Vec<FoundRecord>,
+    not_in_store: Vec<UnlinkedRecord>,
     repaired: Option<Repaired>,
 }
 
@@ -71,6 +72,7 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
         Err(failure) => return Err(failed(target, &failure)),
     };
     let checked = CheckedAdapter::new(adapter, report.state);
+    let types = VerifiedTypes { listed: listed_types(&checked.adapter, &types), observed: types };
     let verified = tokio::select! {
         verified = verify(&store, trail, target, &at, &checked, &types, arguments) => verified,
         () = stop.cancelled() => {
@@ -79,8 +81,14 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     };
     at.close().await;
     let verified = verified?.map_err(|failure| failed(target, &failure))?;
-    trail.shown(&store, "finding", verified.findings.len()).await?;
+    trail.shown(&store, "finding", verified.findings.len() + verified.not_in_store.len()).await?;
     Ok(show(target, &verified, arguments))
+}
+
+/// The types that are compared with what was delivered, and those of which our records are listed.
+struct VerifiedTypes {
+    observed: Vec<String>,
+    listed: Vec<String>,
 }
 
 fn about(arguments: &Arguments) -> AuditSubject {
@@ -111,11 +119,12 @@ async fn verify(
     config: &TargetConfig,
     target: &Target,
     adapter: &CheckedAdapter,
-    types: &[String],
+    types: &VerifiedTypes,
     arguments: &Arguments,
 ) -> Result<Result<Verified, Failure>, CliError> {
     let name = config.name.as_str();
-    let (mut verification, goes_on) = store.begin_verification(name, types).await?;
+    let VerifiedTypes { observed, listed } = types;
+    let (mut verification, goes_on) = store.begin_verification(name, observed, listed).await?;
     if goes_on && !arguments.json {
         line(&format!("going on behind {} verified records", verification.counts.checked));
     }
@@ -133,7 +142,7 @@ async fn verify(
             // A daemon ended its own verification between the two reads.
             Err(VerifyError::Overtaken) if !has_begun && starts < STARTS_MAX => {
                 starts += 1;
-                verification = store.begin_verification(name, types).await?.0;
+                verification = store.begin_verification(name, observed, listed).await?.0;
                 continue;
             }
             Err(VerifyError::Target(failure)) => return Ok(Err(failure)),
@@ -150,13 +159,30 @@ async fn verify(
     }
     let repaired = if arguments.repair {
         let store = trail.audited(store);
-        Some(repair(&store, &config.name, types, config.on_remote_edit).await?)
+        Some(repair(&store, &config.name, observed, config.on_remote_edit).await?)
     } else {
         None
     };
     let verification = store.verifications(name).await?.last.unwrap_or(verification);
-    let findings = findings(store, name, types, arguments.limit).await?;
-    Ok(Ok(Verified { verification, findings, repaired }))
+    let findings = findings(store, name, observed, arguments.limit).await?;
+    let not_in_store = not_in_store(store, name, listed, arguments.limit).await?;
+    Ok(Ok(Verified { verification, findings, not_in_store, repaired }))
+}
+
+async fn not_in_store(
+    store: &Store,
+    target: &str,
+    types: &[String],
+    limit: u32,
+) -> Result<Vec<UnlinkedRecord>, CliError> {
+    let mut found = Vec::new();
+    for kind in types {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        if left > 0 {
+            found.extend(store.unlinked_records(target, kind, left).await?);
+        }
+    }
+    Ok(found)
 }
 
 async fn findings(store: &Store, target: &str, types: &[String], limit: u32) -> Result<Vec<FoundRecord>, CliError> {
@@ -181,8 +207,8 @@ pub(super) fn sentence(target: &str, verification: &Verification) -> String {
         (counts.unknown, "unknown"),
         (counts.moved, "delivered meanwhile"),
     ];
-    let others: Vec<_> =
-        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, label)| format!("{count} {label}")).collect();
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, label)| format!("{count} {label}"));
+    let others: Vec<_> = kinds.chain(verification.not_in_store.iter().flat_map(not_in_store_words)).collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
     let at = verification.finished_at.map_or_else(|| "not finished yet".to_owned(), |at| format!("at {}", time(at)));
     format!(
@@ -194,8 +220,19 @@ pub(super) fn sentence(target: &str, verification: &Verification) -> String {
     )
 }
 
+/// What the target has of ours that the store does not know.
+fn not_in_store_words(found: &NotInStore) -> Vec<String> {
+    let least = if found.is_least { "at least " } else { "" };
+    let records = format!("{least}{} at the target that the store does not know", found.records);
+    let not_listed = format!("cannot list {}", found.not_listed.join(", "));
+    [(found.records > 0, records), (!found.not_listed.is_empty(), not_listed)]
+        .into_iter()
+        .filter_map(|(is_so, words)| is_so.then_some(words))
+        .collect()
+}
+
 fn show(target: &TargetConfig, verified: &Verified, arguments: &Arguments) -> ExitCode {
-    let Verified { verification, findings, repaired } = verified;
+    let Verified { verification, findings, not_in_store, repaired } = verified;
     let differ = verification.counts.checked - verification.counts.equal() - verification.counts.moved;
     if arguments.json {
         output::json(&as_json(target.name.as_str(), verified));
@@ -208,6 +245,7 @@ fn show(target: &TargetConfig, verified: &Verified, arguments: &Arguments) -> Ex
         if differ > shown {
             line(&format!("   and {} more: --limit {differ} lists all", differ - shown));
         }
+        show_not_in_store(verification, not_in_store);
         match repaired {
             Some(Repaired { queued, left }) => {
                 line(&format!("{queued} queued for repair; `host run` delivers them, then verify again"));
@@ -222,12 +260,38 @@ fn show(target: &TargetConfig, verified: &Verified, arguments: &Arguments) -> Ex
     ExitCode::from(u8::from(differ > 0))
 }
 
+fn show_not_in_store(verification: &Verification, listed: &[UnlinkedRecord]) {
+    let Some(found) = &verification.not_in_store else {
+        line("   the adapter cannot list what the target has of ours");
+        return;
+    };
+    for record in listed {
+        let UnlinkedRecord { aggregate_type, aggregate_id, remote_id, .. } = record;
+        line(&format!(
+            "   not in the store: {}",
+            printable(&format!("{aggregate_type} {aggregate_id} as {remote_id}"))
+        ));
+    }
+    let shown = u64::try_from(listed.len()).unwrap_or(u64::MAX);
+    if found.records > shown {
+        line(&format!(
+            "   and {} more that are not in the store: --limit {} lists all",
+            found.records - shown,
+            found.records
+        ));
+    }
+    if found.records > 0 {
+        line("   nothing repairs these: see \"Records that the store does not know\" in docs/operations.md");
+    }
+}
+
 /// A verification as JSON.
 pub(super) fn verification_json(verification: &Verification) -> Value {
     json!({
         "types": verification.types,
         "equal": verification.counts.equal(),
         "counts": verification.counts,
+        "not_in_store": verification.not_in_store,
         "through_change_id": verification.through,
         "started_at": verification.started_at,
         "finished_at": verification.finished_at,
@@ -247,10 +311,20 @@ fn as_json(target: &str, verified: &Verified) -> Value {
             })
         })
         .collect();
+    let unlinked = |record: &UnlinkedRecord| {
+        json!({
+            "aggregate_type": record.aggregate_type,
+            "aggregate_id": record.aggregate_id,
+            "remote_id": record.remote_id,
+            "found_at": record.found_at,
+        })
+    };
+    let not_in_store: Vec<_> = verified.not_in_store.iter().map(unlinked).collect();
     json!({
         "target": target,
         "verification": verification_json(&verified.verification),
         "findings": findings,
+        "not_in_store": not_in_store,
         "repair": verified.repaired.map(|repaired| json!({ "queued": repaired.queued, "left": repaired.left })),
     })
 }

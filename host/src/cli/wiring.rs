@@ -183,7 +183,12 @@ pub(super) fn trust(config: &Config) -> Result<Trust, CliError> {
 
 /// Builds a target without connecting.
 pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
-    let spec = TargetSpec {
+    Ok(Target::new(target_spec(config)?)?)
+}
+
+/// What a target is built from. Reads the files of certificates and secrets.
+pub(super) fn target_spec(config: &TargetConfig) -> Result<TargetSpec, CliError> {
+    Ok(TargetSpec {
         name: config.name.clone(),
         adapter: config.adapter.clone(),
         kind: kind(config)?,
@@ -195,8 +200,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
         batch_max: config.limits.batch,
         concurrency: config.limits.concurrency,
         verify: config.verify,
-    };
-    Ok(Target::new(spec)?)
+    })
 }
 
 /// The options of `host run`.
@@ -204,7 +208,6 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
     let disabled = config.targets.values().filter(|target| !target.enabled);
     SyncOptions {
-        host_id: host_id(),
         lease_ms: sync.lease_ms,
         poll_ms: sync.poll_interval_ms,
         drain_ms: sync.drain_timeout_ms,
@@ -225,19 +228,20 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
 }
 
 /// An id for this run of the host: machine and process for people, and a random part. At most 64 bytes.
-fn host_id() -> String {
+pub(super) fn host_id() -> String {
     let is_plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
     let machine: String = machine().chars().filter(is_plain).take(24).collect();
     format!("{machine}-{}-{:016x}", std::process::id(), rand::random::<u64>())
 }
 
+/// The name of this machine.
 #[cfg(unix)]
-fn machine() -> String {
+pub(super) fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(not(unix))]
-fn machine() -> String {
+pub(super) fn machine() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "host".to_owned())
 }
 

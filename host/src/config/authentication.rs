@@ -65,6 +65,20 @@ pub enum Authentication {
     },
 }
 
+impl Authentication {
+    /// The value of `type`.
+    #[must_use]
+    pub fn kind(&self) -> AuthenticationType {
+        match self {
+            Self::None => AuthenticationType::None,
+            Self::Bearer { .. } => AuthenticationType::Bearer,
+            Self::Basic { .. } => AuthenticationType::Basic,
+            Self::ClientCredentials { .. } => AuthenticationType::ClientCredentials,
+            Self::BackendServices { .. } => AuthenticationType::BackendServices,
+        }
+    }
+}
+
 /// The settings that every way of fetching a token needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantConfig {

@@ -80,6 +80,16 @@ impl DatabaseUrl {
         }
     }
 
+    /// The files with certificates that its parameters name, absolute.
+    #[must_use]
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let Self::Server(server) = self else { return Vec::new() };
+        let Ok(url) = Url::parse(server.expose()) else { return Vec::new() };
+        let is_file = |name: &str| matches!(name, "ssl-ca" | "ssl-cert" | "sslrootcert" | "sslcert");
+        let named = url.query_pairs().filter(|(name, _)| is_file(&name.to_lowercase().replace('_', "-")));
+        named.map(|(_, path)| PathBuf::from(path.into_owned())).collect()
+    }
+
     /// Whether the data stays on this machine: a file, or a server on loopback.
     #[must_use]
     pub fn is_local(&self) -> bool {

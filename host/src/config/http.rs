@@ -170,7 +170,7 @@ fn read_base_url(http: &mut SectionReader<'_>, allow_private: bool) -> Option<Ur
 }
 
 /// Whether the URL itself names a private address. The addresses of a name are checked at every connection.
-fn names_private_address(url: &Url) -> bool {
+pub(super) fn names_private_address(url: &Url) -> bool {
     let address = match url.host() {
         Some(Host::Domain(name)) => return name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => IpAddr::V4(address),

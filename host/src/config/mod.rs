@@ -3,13 +3,17 @@
 //! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
+mod alerts;
+mod alerts_entries;
 mod allow;
 mod audit;
 mod authentication;
 mod database_url;
+mod entries;
 mod http;
 mod limits;
 mod observability;
+mod reload;
 mod section_reader;
 mod sync;
 mod target;
@@ -19,12 +23,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use alerts::{AlertsConfig, SmtpConfig, WebhookConfig};
 pub use audit::{AuditConfig, SyslogAddress};
 pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretMethod, SecretSource};
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
+pub use entries::Entry;
 pub use http::{HttpConfig, HttpMethod};
 pub use limits::Limits;
 pub use observability::ObservabilityConfig;
+pub use reload::changed_keys;
 pub use sync::{RetentionConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
 
@@ -51,6 +58,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `[observability]`.
     pub observability: ObservabilityConfig,
+    /// `[alerts]`; `None` when nothing is to be looked at.
+    pub alerts: Option<AlertsConfig>,
     /// `[targets.NAME]`, including disabled ones.
     pub targets: BTreeMap<TargetName, TargetConfig>,
     /// `[aggregates.NAME]`; use [`Config::order`].
@@ -156,6 +165,7 @@ impl Config {
         let retention = sync::read_retention(root.section("retention"));
         let observability = observability::read_observability(root.section("observability"));
         let audit = audit::read_audit(root.section("audit"));
+        let alerts = alerts::read_alerts(root.section("alerts"));
         let aggregates = read_aggregates(&root.section("aggregates"));
         let targets = target::read_targets(&root.section("targets"), &plugins.directory, batch);
         root.finish(&[]);
@@ -167,6 +177,7 @@ impl Config {
             retention,
             audit,
             observability,
+            alerts,
             targets: targets?,
             aggregates,
         })

@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -156,6 +158,18 @@ impl<'a> SectionReader<'a> {
     pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u32>, default: u32) -> u32 {
         let wide = u64::from(*range.start())..=u64::from(*range.end());
         u32::try_from(self.integer(key, wide, default.into())).expect("invariant: the range is one of u32")
+    }
+
+    /// A duration from one second to one year, as `24h`.
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        const YEAR: Duration = Duration::from_hours(366 * 24);
+        let text = self.text(key)?.value;
+        let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+        let duration = duration.filter(|duration| (Duration::from_secs(1)..=YEAR).contains(duration));
+        if duration.is_none() {
+            self.note_key(key, "must be a duration such as \"24h\" or \"90m\", from \"1s\" to \"8784h\"");
+        }
+        duration
     }
 
     /// `true` or `false`, or the default.

@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use jiff::SignedDuration;
 
 use super::allow::read_allow;
 use super::http::{HttpConfig, read_http};
@@ -131,23 +128,10 @@ fn read_verify(mut verify: SectionReader<'_>) -> Option<VerifySchedule> {
     if !verify.has("every") {
         verify.note_missing("every", "is missing: how often to verify, for example \"24h\"");
     }
-    let every = verify.text("every").and_then(|entry| {
-        let every = duration(&entry.value);
-        if every.is_none() {
-            verify.note_key("every", "must be a duration such as \"24h\" or \"90m\", from \"1s\" to \"8784h\"");
-        }
-        every
-    });
+    let every = verify.duration("every");
     let rate = verify.count("rate", 1..=1_000_000, 1_000);
     verify.finish(&[]);
     Some(VerifySchedule { every: every?, rate })
-}
-
-/// A duration from one second to one year.
-fn duration(text: &str) -> Option<Duration> {
-    const YEAR: Duration = Duration::from_hours(366 * 24);
-    let duration = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
-    (Duration::from_secs(1)..=YEAR).contains(&duration).then_some(duration)
 }
 
 fn read_aggregate_types(target: &mut SectionReader<'_>) -> Option<Vec<AggregateType>> {

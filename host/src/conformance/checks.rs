@@ -9,7 +9,7 @@ use super::harness::Harness;
 use super::judgement::{Judgement, applied};
 use super::patients::personal;
 use super::subjects::{link, missing_id};
-use super::{invalid, merging, observing, referred};
+use super::{invalid, listing, merging, observing, referred};
 use crate::domain::change::{
     Change, Failure, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit,
 };
@@ -88,6 +88,9 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) -> bool {
     }
     record(lines, &place, "record gone", gone(harness, &delivered).await);
     record(lines, &place, "observe", observing::judge(harness, &delivered).await);
+    if harness.lists() {
+        record(lines, &place, "list", listing::judge(harness).await);
+    }
     record(lines, &place, "merge", merging::judge(harness).await);
     record(lines, &place, "delete", delete(harness).await);
     record(lines, &place, "cancelled call", cancelled(harness).await);

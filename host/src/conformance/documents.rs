@@ -98,11 +98,7 @@ impl Documents {
         // A collection: all documents below it, or those with the requested identifier.
         let found: Vec<Value> = self.search(path, query).into_iter().map(|(_, resource)| resource).collect();
         if found.iter().any(|resource| resource.get("resourceType").is_some()) || query.contains("identifier=") {
-            let entries: Vec<Value> = found.into_iter().map(|resource| json!({"resource": resource})).collect();
-            let bundle = json!({
-                "resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries,
-            });
-            return MockResponse::json(200, &bundle);
+            return MockResponse::json(200, &search_result(path, query, &found));
         }
         MockResponse::json(200, &Value::Array(found))
     }
@@ -170,12 +166,33 @@ fn etag(version: u64) -> String {
     format!("W/\"{version}\"")
 }
 
-/// Whether a resource carries `SYSTEM|VALUE` among its identifiers.
+/// A page of a search, with a link to the next one.
+fn search_result(collection: &str, query: &str, found: &[Value]) -> Value {
+    let number = |wanted: &str| {
+        let (_, value) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted)?;
+        value.parse::<usize>().ok()
+    };
+    let (skipped, count) = (number("_skip").unwrap_or_default(), number("_count").unwrap_or(found.len()));
+    let page = found.iter().skip(skipped).take(count);
+    let entries: Vec<Value> = page.map(|resource| json!({"resource": resource})).collect();
+    let mut bundle = json!({
+        "resourceType": "Bundle", "type": "searchset", "total": found.len(), "entry": entries,
+    });
+    let next = skipped + entries.len();
+    if next < found.len() && !entries.is_empty() {
+        let query = query.split('&').filter(|part| !part.starts_with("_skip=")).collect::<Vec<_>>().join("&");
+        bundle["link"] = json!([{"relation": "next", "url": format!("{collection}?{query}&_skip={next}")}]);
+    }
+    bundle
+}
+
+/// Whether a resource carries `SYSTEM|VALUE` among its identifiers, or with `SYSTEM|` any value of the system.
 fn carries(resource: &Value, wanted: &str) -> bool {
     let (system, value) = wanted.split_once('|').unwrap_or(("", wanted));
     let identifiers = resource.get("identifier").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     identifiers.iter().any(|identifier| {
-        identifier.get("value").and_then(Value::as_str) == Some(value)
+        let is_any = value.is_empty() && !system.is_empty();
+        (is_any || identifier.get("value").and_then(Value::as_str) == Some(value))
             && (system.is_empty() || identifier.get("system").and_then(Value::as_str) == Some(system))
     })
 }

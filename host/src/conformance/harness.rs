@@ -13,7 +13,8 @@ use super::scratch::ScratchDatabase;
 use super::subjects::{Source, Subjects};
 use super::{ConformanceError, Options};
 use crate::domain::change::{
-    BatchOutcome, Change, Descriptor, Failure, FailureKind, Observation, Outcome, RemoteEdit, Report, Subject,
+    BatchOutcome, Change, Descriptor, Failure, FailureKind, Observation, Outcome, OwnPage, OwnQuery, RemoteEdit,
+    Report, Subject,
 };
 use crate::domain::ids::{AggregateType, TargetName};
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
@@ -193,6 +194,18 @@ impl Harness {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the adapter lists our records at the target.
+    pub(super) fn lists(&self) -> bool {
+        self.adapter.lists()
+    }
+
+    /// Calls `list-own`, and keeps all messages and log lines. The ids are the suite's own and no texts.
+    pub(super) async fn list_own(&self, query: &OwnQuery<'_>) -> Result<OwnPage, CallFailure> {
+        let (page, usage) = self.session(Finish::RollBack).list_own(&self.checked(), query).await;
+        self.note_usage(usage);
+        page.inspect_err(|failure| self.keep_failure(failure))
     }
 
     /// Delivers a batch as the host does: a part that fails as a whole is split. The suite fails a batch in which the

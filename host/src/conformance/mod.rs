@@ -17,6 +17,7 @@ mod examples;
 mod harness;
 mod invalid;
 mod judgement;
+mod listing;
 mod merging;
 mod mock_server;
 mod mutex;

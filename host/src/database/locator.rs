@@ -8,7 +8,7 @@ use super::{DatabaseError, Dialect, ErrorKind};
 use crate::domain::database_parameters::is_this_machine;
 
 /// The location of a database, as in its URL.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Locator {
     /// A file.
     Sqlite(PathBuf),

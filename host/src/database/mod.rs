@@ -34,6 +34,7 @@ mod sqlite_memory;
 mod sqlstate;
 mod transaction;
 mod value;
+mod version;
 
 pub use dialect::Dialect;
 pub use error::DatabaseError;

@@ -17,6 +17,9 @@ pub const TEXT_CHARS_MAX: usize = 1_024;
 vocabulary! {
     /// The commands that the audit records, by the words that an operator types.
     pub enum AuditAction {
+        AlertsAck = "alerts ack",
+        AlertsList = "alerts list",
+        AlertsTest = "alerts test",
         AuditExport = "audit export",
         AuditList = "audit list",
         ConflictsList = "conflicts list",
@@ -41,6 +44,7 @@ vocabulary! {
         Retry = "retry",
         Seed = "seed",
         Status = "status",
+        SupportBundle = "support-bundle",
         TargetDisable = "target disable",
         TargetPause = "target pause",
         TargetProbe = "target probe",
@@ -169,6 +173,14 @@ pub struct Operator {
     pub machine: String,
     /// The address from which the operator came by SSH. The environment gives it, so that nothing proves it.
     pub remote: Option<String>,
+}
+
+impl Operator {
+    /// The name of who acted: that of `--as`, else the login, else the system's user.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        self.acting_as.as_deref().or(self.login.as_deref()).unwrap_or(&self.user)
+    }
 }
 
 /// What an event records, without its place in the chain. The order of the fields is that of the hash.

@@ -218,6 +218,29 @@ pub enum Observation {
     Unknown(String),
 }
 
+/// A record at a target that carries our mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRecord {
+    pub aggregate_id: String,
+    pub remote_id: String,
+}
+
+/// Some of a target's records of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnPage {
+    pub records: Vec<OwnRecord>,
+    /// Where the next page begins, in the adapter's own form. `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Which page of our records at a target is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnQuery<'a> {
+    pub aggregate_type: &'a str,
+    pub after: Option<&'a str>,
+    pub limit: u32,
+}
+
 /// What an adapter does with one type of aggregates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AggregateSupport {

@@ -43,6 +43,12 @@ macro_rules! limits {
                 vec![ $( Limit { name: stringify!($name), default: $default, range: $range }, )+ ]
             }
 
+            /// The value of each limit with its name, in the same order.
+            #[must_use]
+            pub fn values(&self) -> Vec<(&'static str, u64)> {
+                vec![ $( (stringify!($name), self.$name), )+ ]
+            }
+
             /// Builds the limits from a function that returns the value of each.
             pub fn from_each(mut value: impl FnMut(&Limit) -> u64) -> Self {
                 Self { $( $name: value(&Limit { name: stringify!($name), default: $default, range: $range }), )+ }
@@ -101,6 +107,8 @@ mod tests {
             assert!(range.contains(&default), "{name}");
         }
         assert_eq!(Limits::from_each(|limit| limit.default), Limits::default());
+        let defaults: Vec<_> = Limits::all().into_iter().map(|limit| (limit.name, limit.default)).collect();
+        assert_eq!(Limits::default().values(), defaults);
         assert_eq!(Limits::all().len(), NAMES.len());
     }
 }

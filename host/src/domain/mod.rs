@@ -3,11 +3,14 @@
 //!
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
+pub mod alerts;
 pub mod attempt;
 pub mod audit;
 pub mod audit_chain;
+pub mod certificates;
 pub mod change;
 pub mod clinical;
+pub mod clues;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;
@@ -18,6 +21,7 @@ pub mod headers;
 pub mod hex;
 pub mod ids;
 pub mod limits;
+pub mod mail;
 pub mod patient;
 pub mod references;
 pub mod secret;

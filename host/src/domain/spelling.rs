@@ -1,6 +1,6 @@
 //! "Did you mean": finds the known word nearest to a misspelt one.
 
-use crate::domain::words::one_line;
+use crate::domain::words::{one_line, one_of};
 
 /// The most characters that are compared. A longer word is not a typing error.
 const COMPARED_CHARS_MAX: usize = 64;
@@ -28,9 +28,17 @@ pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a s
     format!("no {kind} `{}`{hint} (known: {all})", one_line(name, super::words::NAME_CHARS_MAX))
 }
 
+/// "expected ...", with a suggestion, for a word that is none of the known ones.
+#[must_use]
+pub fn expected(word: &str, known: &[&str]) -> String {
+    let near = nearest(&word.trim().to_lowercase(), known.iter().copied());
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("expected {}{hint}", one_of(known))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{nearest, unknown};
+    use super::{expected, nearest, unknown};
 
     #[test]
     fn misspelt_names_are_matched_and_unrelated_ones_are_not() {
@@ -57,5 +65,12 @@ mod tests {
         );
         assert_eq!(unknown("target", "a\nb", []), "no target `a b` (known: none)");
         assert_eq!(nearest(&"x".repeat(100_000), ["x"]), None);
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_the_expected_ones_and_a_suggestion() {
+        let known = ["pending", "failed", "done"];
+        assert_eq!(expected("Faild", &known), "expected pending, failed or done; did you mean `failed`?");
+        assert_eq!(expected("open", &known), "expected pending, failed or done");
     }
 }

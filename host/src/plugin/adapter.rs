@@ -57,6 +57,12 @@ impl Adapter {
         &self.descriptor
     }
 
+    /// Whether it lists our records at its target.
+    #[must_use]
+    pub fn lists(&self) -> bool {
+        self.inspection.lists()
+    }
+
     /// How the journal names it.
     pub(super) fn identity(&self) -> AdapterIdentity {
         AdapterIdentity {

@@ -5,7 +5,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::structure::{self, REASON_CHARS_MAX, Refused};
 use super::world::{Interface, PACKAGE};
-use super::{PluginError, World};
+use super::{PluginError, World, listing};
 use crate::domain::hex::hex;
 use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
 
@@ -33,6 +33,12 @@ impl Inspection {
     #[must_use]
     pub fn interface_version(&self) -> &'static str {
         self.interface.version()
+    }
+
+    /// Whether it lists our records at its target.
+    #[must_use]
+    pub fn lists(&self) -> bool {
+        listing::is_exported(self.world, &self.exports)
     }
 
     /// Fails when the adapter is for another kind of target.

@@ -17,7 +17,7 @@ use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlCapability;
 use super::convert::wire;
 use super::error::STACK_KIB;
-use super::exports::{Exports, Response};
+use super::exports::{Exports, ListQuery, Response};
 use super::limits::LimitExceeded;
 use super::meters::Meters;
 use super::response;
@@ -25,7 +25,9 @@ use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
 use super::{Adapter, CallContext, CallError, Given, HttpAccess, Limits, SqlAccess, Usage, World};
 use crate::database::{DatabaseError, Transaction};
-use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, Observation, Report, Subject};
+use crate::domain::change::{
+    BatchOutcome, Change, Descriptor, Failure, Observation, OwnPage, OwnQuery, Report, Subject,
+};
 use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
@@ -102,6 +104,27 @@ impl Adapter {
             .await
     }
 
+    /// Calls `list-own` at a database target, as `observe`.
+    pub async fn list_own_database(
+        &self,
+        context: &CallContext,
+        access: &Arc<SqlAccess>,
+        transaction: Transaction,
+        given: Given<'_>,
+        query: &OwnQuery<'_>,
+    ) -> DatabaseCall<OwnPage> {
+        let (given, list) = (types::Context::from(given), list_query(query));
+        let judge = |page| own_page(page, query);
+        self.at_database(
+            context,
+            access,
+            transaction,
+            move |exports, store| exports.list_own(store, given, list),
+            judge,
+        )
+        .await
+    }
+
     /// Calls `check` at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
@@ -139,6 +162,20 @@ impl Adapter {
         let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
         let judge = |found| observations(found, subjects.len());
         self.over_http(context, access, permit, move |exports, store| exports.observe(store, given, list), judge).await
+    }
+
+    /// Calls `list-own` at an HTTP target, as `observe`.
+    pub async fn list_own_http(
+        &self,
+        context: &CallContext,
+        access: &Arc<HttpAccess>,
+        given: Given<'_>,
+        query: &OwnQuery<'_>,
+    ) -> HttpCall<OwnPage> {
+        let (given, list) = (types::Context::from(given), list_query(query));
+        let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
+        let judge = |page| own_page(page, query);
+        self.over_http(context, access, permit, move |exports, store| exports.list_own(store, given, list), judge).await
     }
 
     /// Calls `describe`, with no capability.
@@ -291,6 +328,20 @@ fn observations(found: Vec<types::Observation>, expected: usize) -> Result<Vec<O
     // The count is compared before anything is copied: there may be a million.
     response::count("observations", found.len(), "subjects", expected)?;
     found.into_iter().enumerate().map(|(index, found)| response::observation(found.into(), index)).collect()
+}
+
+fn list_query(query: &OwnQuery<'_>) -> ListQuery {
+    ListQuery {
+        aggregate_type: query.aggregate_type.to_owned(),
+        after: query.after.map(str::to_owned),
+        limit: query.limit,
+    }
+}
+
+fn own_page(page: types::OwnPage, query: &OwnQuery<'_>) -> Result<OwnPage, CallError> {
+    // As for observations, the count is compared before anything is copied.
+    response::within("records", page.records.len(), query.limit)?;
+    response::own_page(page.into(), query)
 }
 
 /// Determines whether a limit, the guest itself or the host ended the call.

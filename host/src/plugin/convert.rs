@@ -5,7 +5,7 @@ use super::bindings::{database, types};
 use crate::database::{DatabaseError, Dialect, ErrorKind, Value};
 use crate::domain::change::{
     AggregateSupport, BatchOutcome, Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Observation,
-    Operation, Outcome, Receipt, Reference, RemoteEdit, Report, Subject,
+    Operation, Outcome, OwnPage, OwnRecord, Receipt, Reference, RemoteEdit, Report, Subject,
 };
 
 /// A list as it is passed to a guest.
@@ -158,6 +158,14 @@ impl From<types::Observation> for Observation {
             types::Observation::NotOurs => Self::NotOurs,
             types::Observation::Unknown(reason) => Self::Unknown(reason),
         }
+    }
+}
+
+impl From<types::OwnPage> for OwnPage {
+    fn from(page: types::OwnPage) -> Self {
+        let record =
+            |record: types::OwnRecord| OwnRecord { aggregate_id: record.aggregate_id, remote_id: record.remote_id };
+        Self { records: page.records.into_iter().map(record).collect(), next: page.next }
     }
 }
 

@@ -1,8 +1,9 @@
-//! The exports of an adapter for the rest of the host: four functions with the types of the newest interface.
+//! The exports of an adapter for the rest of the host, with the types of the newest interface: four functions, and one
+//! that only some adapters have.
 //!
 //! The version and the world of a component are determined once, when it is linked. A call goes through [`Exports`] and
-//! compares nothing. Each call makes a fresh instance. Read next: `call.rs`, and `interface_0_1.rs` for adapters that
-//! were built earlier.
+//! compares nothing. Each call makes a fresh instance. Read next: `call.rs`, `listing.rs` for what is optional, and
+//! `interface_0_1.rs` for adapters that were built earlier.
 
 use futures::future::BoxFuture;
 use wasmtime::Store;
@@ -33,6 +34,25 @@ pub(super) trait Exports: Send + Sync {
         context: types::Context,
         subjects: Vec<types::Subject>,
     ) -> Response<'a, Vec<types::Observation>>;
+
+    /// Lists our records. `listing.rs` has the adapters that can.
+    fn list_own<'a>(
+        &'a self,
+        _: &'a mut Store<CallState>,
+        _: types::Context,
+        _: ListQuery,
+    ) -> Response<'a, types::OwnPage> {
+        let message = "the adapter lists nothing".to_owned();
+        let failure = types::Failure { kind: types::FailureKind::Unsupported, message, retry_after_ms: None };
+        Box::pin(std::future::ready(Ok(Err(failure))))
+    }
+}
+
+/// Which page of our records is wanted.
+pub(super) struct ListQuery {
+    pub(super) aggregate_type: String,
+    pub(super) after: Option<String>,
+    pub(super) limit: u32,
 }
 
 /// The guest's handle of the transaction that is lent to the call. The resource has no number: there is one in a call.

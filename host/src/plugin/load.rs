@@ -11,11 +11,12 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
-use super::bindings::{DatabaseTargetPre, HttpTargetPre};
+use super::bindings::{DatabaseListerPre, DatabaseTargetPre, HttpListerPre, HttpTargetPre};
 use super::cache::component_of;
 use super::compiler::{Failed, compile_in_child};
 use super::crashes::Mark;
 use super::exports::Exports;
+use super::listing::WithListing;
 use super::structure::{COMPONENT_BYTES_MAX, REASON_CHARS_MAX};
 use super::world::Interface;
 use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact, interface_0_1};
@@ -136,11 +137,11 @@ impl Runtime {
         // reason.
         let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
-        let interface = inspection.interface;
+        let (interface, lists) = (inspection.interface, inspection.lists());
         let linked = blocking(move || {
             let component = runtime.component(&owned_name, &sha256, compiled)?;
             runtime
-                .link(world, interface, &component)
+                .link(world, interface, lists, &component)
                 .map_err(|error| PluginError::Interface { name: owned_name, reason: shown(&error) })
         })
         .await?;
@@ -221,13 +222,27 @@ impl Runtime {
     }
 
     /// Resolves the imports and finds the exports. Only this function compares a component's world and interface.
-    fn link(&self, world: World, interface: Interface, component: &Component) -> wasmtime::Result<Arc<dyn Exports>> {
+    fn link(
+        &self,
+        world: World,
+        interface: Interface,
+        lists: bool,
+        component: &Component,
+    ) -> wasmtime::Result<Arc<dyn Exports>> {
         let linker = match world {
             World::Database => &self.database_linker,
             World::Http => &self.http_linker,
         };
         let instance = linker.instantiate_pre(component)?;
         Ok(match (world, interface) {
+            (World::Database, Interface::V0_2) if lists => Arc::new(WithListing {
+                adapter: DatabaseTargetPre::new(instance.clone())?,
+                listing: DatabaseListerPre::new(instance)?,
+            }),
+            (World::Http, Interface::V0_2) if lists => Arc::new(WithListing {
+                adapter: HttpTargetPre::new(instance.clone())?,
+                listing: HttpListerPre::new(instance)?,
+            }),
             (World::Database, Interface::V0_2) => Arc::new(DatabaseTargetPre::new(instance)?),
             (World::Http, Interface::V0_2) => Arc::new(HttpTargetPre::new(instance)?),
             (World::Database, Interface::V0_1) => Arc::new(interface_0_1::DatabaseTargetPre::new(instance)?),

@@ -4,7 +4,9 @@
 //! value of the response, because it may be a patient's data.
 
 use super::CallError;
-use crate::domain::change::{BatchOutcome, Descriptor, Failure, Observation, Outcome, Receipt, Report};
+use crate::domain::change::{
+    BatchOutcome, Descriptor, Failure, Observation, Outcome, OwnPage, OwnQuery, Receipt, Report,
+};
 use crate::domain::words::{is_unprintable, one_line};
 
 /// The maximum length of a message in characters.
@@ -19,6 +21,8 @@ const STATE_BYTES_MAX: usize = 1 << 20;
 const LEARNED_BYTES_MAX: usize = 64 << 10;
 /// The maximum number of ids in one `Several` observation.
 const SEVERAL_MAX: usize = 16;
+/// The maximum length of a place in a list in characters.
+const CURSOR_CHARS_MAX: usize = 4_096;
 /// The longest `retry_after_ms`: an adapter cannot pause a target for more than a day.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -94,6 +98,42 @@ pub fn observation(observation: Observation, index: usize) -> Result<Observation
         Observation::Unknown(reason) => Ok(Observation::Unknown(reason_line(&reason, "the adapter cannot tell"))),
         Observation::Gone | Observation::NotOurs => Ok(observation),
     }
+}
+
+/// Checks that a list has no more elements than were asked for.
+///
+/// # Errors
+/// [`CallError::InvalidResponse`] when it has.
+pub(super) fn within(what: &str, found: usize, limit: u32) -> Result<(), CallError> {
+    if found <= usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    Err(CallError::InvalidResponse(format!("{found} {what}, at most {limit} were asked for")))
+}
+
+/// Checks that a page of our records can be compared and shown, and that the next one begins elsewhere.
+///
+/// # Errors
+/// [`CallError::InvalidResponse`] when an id or the place of the next page is invalid.
+pub(super) fn own_page(page: OwnPage, query: &OwnQuery<'_>) -> Result<OwnPage, CallError> {
+    for (index, record) in page.records.iter().enumerate() {
+        for (field, text) in [("aggregate-id", &record.aggregate_id), ("remote-id", &record.remote_id)] {
+            if let Some(fault) = text_fault(text, false) {
+                return Err(CallError::InvalidResponse(format!("the {field} of record {index} {fault}")));
+            }
+        }
+    }
+    let Some(next) = &page.next else { return Ok(page) };
+    let fault = if next.is_empty() || next.chars().any(is_unprintable) {
+        "is empty or holds a control character"
+    } else if next.chars().count() > CURSOR_CHARS_MAX {
+        "is longer than 4096 characters"
+    } else if query.after == Some(next) {
+        "is the place where this one began: the list would never end"
+    } else {
+        return Ok(page);
+    };
+    Err(CallError::InvalidResponse(format!("the place of the next page {fault}")))
 }
 
 fn reason_line(reason: &str, otherwise: &str) -> String {
@@ -251,6 +291,37 @@ mod tests {
         }
         let unknown = observation(Observation::Unknown("a\nb".to_owned()), 0).unwrap();
         assert_eq!(unknown, Observation::Unknown("a b".to_owned()));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_shown_or_never_ends_is_refused_without_being_repeated() {
+        use crate::domain::change::OwnRecord;
+        let query = OwnQuery { aggregate_type: "patient", after: Some("7"), limit: 2 };
+        let page = |aggregate_id: &str, remote_id: &str, next: Option<&str>| OwnPage {
+            records: vec![OwnRecord { aggregate_id: aggregate_id.to_owned(), remote_id: remote_id.to_owned() }],
+            next: next.map(str::to_owned),
+        };
+        for good in [page("P-1", "1", None), page("P-1", "1", Some("8"))] {
+            assert_eq!(own_page(good.clone(), &query).unwrap(), good);
+        }
+        let long = "S".repeat(CURSOR_CHARS_MAX + 1);
+        for bad in [
+            page("", "1", None),
+            page("P-1", "", None),
+            page("P\nS", "1", None),
+            page("P-1", &"S".repeat(256), None),
+            page("P-1", "1", Some("")),
+            page("P-1", "1", Some("S\0")),
+            page("P-1", "1", Some(&long)),
+            page("P-1", "1", Some("7")),
+        ] {
+            let error = own_page(bad, &query).unwrap_err().to_string();
+            assert!(error.contains("record 0") || error.contains("next page"), "{error}");
+            assert!(!error.contains('S'), "{error}");
+        }
+        assert!(within("records", 2, 2).is_ok());
+        let many = within("records", 1_000_000, 2).unwrap_err().to_string();
+        assert!(many.ends_with("1000000 records, at most 2 were asked for"), "{many}");
     }
 
     #[test]

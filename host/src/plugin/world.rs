@@ -29,8 +29,14 @@ impl Interface {
 
     /// All versions, for messages.
     pub(super) fn versions() -> String {
-        Self::ALL.map(Self::version).join(" and ")
+        interface_versions().join(" and ")
     }
+}
+
+/// The versions of the interface that this host supports, the oldest first.
+#[must_use]
+pub fn interface_versions() -> [&'static str; 2] {
+    Interface::ALL.map(Interface::version)
 }
 
 /// The name of the package of our own interfaces.

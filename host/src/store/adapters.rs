@@ -78,6 +78,7 @@ pub struct AdapterRecord {
 /// The state of a target that operators and the active adapter require.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredState {
+    /// Whether an operator has paused it, and the pause has not ended.
     pub paused: bool,
     /// The active adapter.
     pub adapter_sha256: Option<String>,

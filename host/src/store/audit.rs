@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use super::sql::{
-    AuditEventsAfter, AuditEventsBefore, InsertAuditEvent, Json, LockAuditHead, MoveAuditHead, ReadAuditHead,
-    SentDeliveries,
+    AuditDecisions, AuditEventsAfter, AuditEventsBefore, InsertAuditEvent, Json, LockAuditHead, MoveAuditHead,
+    ReadAuditHead, SentDeliveries,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
-use crate::domain::audit::{AuditEvent, AuditFacts, AuditSubject, Operator};
+use crate::domain::audit::{AuditAction, AuditEvent, AuditFacts, AuditOutcome, AuditSubject, Operator};
 use crate::domain::audit_chain::AuditHead;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
@@ -196,6 +196,20 @@ impl StoreTransaction {
         if let Some(pending) = &mut self.audit {
             pending.other_id = Some(aggregate_id.to_owned());
         }
+    }
+
+    /// The newest of these commands that changed something about an aggregate.
+    pub(super) async fn audit_decisions(
+        &mut self,
+        AggregateKey { aggregate_type, aggregate_id }: &AggregateKey,
+        actions: &[AuditAction],
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let actions: Vec<_> = actions.iter().map(|action| action.as_str().to_owned()).collect();
+        let outcome = AuditOutcome::Success.as_str();
+        let statement = AuditDecisions { aggregate_type, aggregate_id, outcome, actions: &actions, limit };
+        let rows = self.fetch(statement).await?.rows;
+        rows.into_iter().map(|row| event(&self.operation, row)).collect()
     }
 
     /// Records what the transaction has changed, if its store is audited. It is the last step before the commit.

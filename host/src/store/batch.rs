@@ -82,7 +82,7 @@ impl Store {
         if !refused.is_empty() && !self.refuse(&claimed.lease, &refused).await? {
             return Ok(None);
         }
-        if !waiting.is_empty() && !self.wait_again(&claimed.lease, &Vec::from_iter(waiting)).await? {
+        if !waiting.is_empty() && !self.wait_again(&claimed.lease, &Vec::from_iter(waiting), request).await? {
             return Ok(None);
         }
         if deliveries.is_empty() {

@@ -44,18 +44,19 @@ impl Store {
         Ok(found)
     }
 
-    /// Up to `limit` keys of records after `after`, by id and type.
+    /// Up to `limit` keys of records after `after`, by id and type; with `since` of those that were written since.
     ///
     /// # Errors
     /// When the store cannot be reached or a row does not read as a record.
     pub(super) async fn record_keys(
         &self,
         after: Option<&AggregateKey>,
+        since: Option<i64>,
         limit: u32,
     ) -> Result<Vec<AggregateKey>, StoreError> {
         let (after_id, after_type) = after.map_or(("", ""), |key| (&key.aggregate_id, &key.aggregate_type));
         let operation = "list clinical records";
-        let rows = self.fetch_alone(operation, ListRecords { after_id, after_type, limit }).await?;
+        let rows = self.fetch_alone(operation, ListRecords { after_id, after_type, since, limit }).await?;
         rows.rows.into_iter().map(|row| RowReader::new(operation, row).aggregate_key()).collect()
     }
 

@@ -112,7 +112,7 @@ impl Store {
             if *resolution != Resolution::Remote {
                 transaction.lock_moves().await?;
             }
-            let holds = transaction.holds(key).await?;
+            let holds = transaction.held_fingerprint(key).await?;
             let decided = match resolution {
                 Resolution::Local => {
                     let decided = transaction.try_again(key).await?;
@@ -165,7 +165,7 @@ impl StoreTransaction {
     }
 
     /// The fingerprint of the record when the newest conflict was found, if the adapter gave it.
-    async fn holds(&mut self, key: ConflictKey<'_>) -> Result<Option<String>, StoreError> {
+    async fn held_fingerprint(&mut self, key: ConflictKey<'_>) -> Result<Option<String>, StoreError> {
         let (target, aggregate_type, aggregate_id) = key.columns();
         let statement = ConflictMessage { target, aggregate_type, aggregate_id, kind: KIND };
         let Some(row) = self.fetch(statement).await?.rows.into_iter().next() else { return Ok(None) };

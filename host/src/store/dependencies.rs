@@ -10,7 +10,8 @@
 //! adapter before its references are linked; `batch.rs` checks that once more when the batch is read, and makes a
 //! delivery wait again. What it lacks then may have a link: something that was deleted and is made again, or a merge
 //! that may be undone. So whoever wakes by looking at links looks at that too (`lacking.rs`), and no delivery is woken
-//! in vain for ever.
+//! in vain for ever. Of an aggregate that waits more than once only the newest delivery goes on waiting
+//! (`waits_once.rs`).
 //!
 //! When another record stands for an aggregate than before (a relink, a merge, its undoing), what refers to it is sent
 //! again, in the transaction that moves the record. A dependent that was in flight meanwhile is sent again by its own
@@ -22,12 +23,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::counts::CountDelta;
 use super::readable::{self, Unrouted};
+use super::request::ClaimRequest;
 use super::routing::Route;
 use super::sql::{
     ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting,
     OpenAmong, ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
+use super::waits_once::Held;
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Change;
@@ -271,8 +275,14 @@ impl Store {
         Ok(deleted.iter().filter(expects).map(|(id, _)| *id).collect())
     }
 
-    /// Makes claimed deliveries wait again; the others stay under the lease. Returns `false` when it was lost before.
-    pub(super) async fn wait_again(&self, lease: &Lease, ids: &[ChangeId]) -> Result<bool, StoreError> {
+    /// Makes claimed deliveries wait again, or supersedes them where a newer one is there; the others stay under the
+    /// lease. Returns `false` when it was lost before.
+    pub(super) async fn wait_again(
+        &self,
+        lease: &Lease,
+        ids: &[ChangeId],
+        request: &ClaimRequest,
+    ) -> Result<bool, StoreError> {
         let target = lease.target.as_str();
         self.dependents.add(target);
         rerun("wait again", || async {
@@ -283,6 +293,8 @@ impl Store {
             }
             transaction.end_in_flight_of(lease, ids).await?;
             transaction.run(WaitAgain { target, lease_id: lease.id, ids }).await?;
+            let superseded = transaction.supersede_waiting(target, ids, |kind| request.is_fifo(kind)).await?;
+            transaction.add_counts(target, CountDelta::superseded(superseded)).await?;
             transaction.commit().await?;
             Ok(true)
         })
@@ -291,26 +303,22 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Records what the queued deliveries of these changes depend on, and makes those wait that lack something. Returns
-    /// those deliveries, whether they wait or not.
-    pub(super) async fn hold_dependents(
-        &mut self,
-        changes: &[Unrouted],
-        routes: &[Route],
-    ) -> Result<BTreeMap<TargetName, Vec<ChangeId>>, StoreError> {
+    /// Records what the queued deliveries of these changes depend on, and makes those wait that lack something.
+    pub(super) async fn hold_dependents(&mut self, changes: &[Unrouted], routes: &[Route]) -> Result<Held, StoreError> {
         let rows = dependencies(changes, routes);
-        let mut queued = BTreeMap::<_, Vec<_>>::new();
+        let mut held = Held::default();
         if rows.is_empty() {
-            return Ok(queued);
+            return Ok(held);
         }
         let dependents: BTreeSet<_> =
             rows.iter().map(|row| DependentRow { target: row.target, outbox_id: row.outbox_id }).collect();
         self.run(InsertDependencies { batch: Json::of(&Vec::from_iter(&rows)) }).await?;
-        self.run(HoldDependents { batch: Json::of(&Vec::from_iter(&dependents)) }).await?;
+        let waiting = self.run(HoldDependents { batch: Json::of(&Vec::from_iter(&dependents)) }).await?.rows_affected;
+        held.some_wait = waiting > 0;
         for dependent in dependents {
-            queued.entry(dependent.target.clone()).or_default().push(dependent.outbox_id);
+            held.queued.entry(dependent.target.clone()).or_default().push(dependent.outbox_id);
         }
-        Ok(queued)
+        Ok(held)
     }
 
     /// Forgets dependencies on types that a target no longer takes, so that nothing waits for them.
@@ -331,7 +339,9 @@ impl StoreTransaction {
         rows.into_iter().map(|row| RowReader::new(&self.operation, row).aggregate_key()).collect()
     }
 
-    /// As [`Self::hold_dependents`], of deliveries that were queued for one target without the router.
+    /// As [`Self::hold_dependents`], of states that were queued for one target without the router. What waited there
+    /// for the same aggregates is superseded: callers must not queue a type with `order = "fifo"` in this way. Returns
+    /// the deliveries that depend on something, whether they wait or not.
     pub(super) async fn hold_queued(
         &mut self,
         ids: &[ChangeId],
@@ -339,7 +349,14 @@ impl StoreTransaction {
     ) -> Result<BTreeMap<TargetName, Vec<ChangeId>>, StoreError> {
         let rows = self.fetch(ReadRouted { ids }).await?.rows;
         let changes: Vec<_> = rows.into_iter().map(readable::unrouted).collect();
-        self.hold_dependents(&changes, routes).await
+        let Held { queued, some_wait } = self.hold_dependents(&changes, routes).await?;
+        if some_wait {
+            for (target, ids) in &queued {
+                let superseded = self.supersede_waiting(target.as_str(), ids, |_| false).await?;
+                self.add_counts(target.as_str(), CountDelta::superseded(superseded)).await?;
+            }
+        }
+        Ok(queued)
     }
 
     /// Sends again what refers to one of these aggregates, whose records at the target are others now: of each

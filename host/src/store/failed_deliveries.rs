@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::audit::DELIVERIES;
 use super::counts::CountDelta;
+use super::retry::DeliveryKey;
 use super::sql::{
     InsertDismissals, Json, KnowsDelivery, KnowsInFlight, KnowsLink, KnowsPatient, ListDismissed, MarkDismissed,
     NewestUnrouted, ScanChanges,
@@ -47,12 +48,6 @@ pub struct DismissedDelivery {
     pub dismissed_by: Option<String>,
     /// Milliseconds since 1970-01-01 UTC.
     pub dismissed_at: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct Key {
-    target: String,
-    outbox_id: ChangeId,
 }
 
 /// A row of `failed_columns` (sql/operators.sql).
@@ -123,7 +118,7 @@ impl Store {
             return Ok(0);
         }
         let keys: Vec<_> =
-            keys.into_iter().map(|failed| Key { target: failed.target, outbox_id: failed.change_id }).collect();
+            keys.into_iter().map(|failed| DeliveryKey { target: failed.target, outbox_id: failed.change_id }).collect();
         let mut transaction = self.begin("dismiss failed deliveries").await?;
         transaction.mark_dismissed(&keys, reason, by).await?;
         transaction.note_changes(DELIVERIES, keys.len());
@@ -179,7 +174,7 @@ impl StoreTransaction {
 
     /// # Errors
     /// `Contention` when one of them is no longer failed, because another operator decided first.
-    async fn mark_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
+    async fn mark_dismissed(&mut self, keys: &[DeliveryKey], reason: &str, by: &str) -> Result<(), StoreError> {
         let moved = self.run(MarkDismissed { batch: Json::of(keys) }).await?.rows_affected;
         if usize::try_from(moved) != Ok(keys.len()) {
             return Err(self.lost_race());

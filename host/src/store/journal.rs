@@ -12,11 +12,13 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::sql::{
-    DeleteAttempts, DeleteEffects, KnowsAttempt, OldAttempts, PutAttempt, PutEffects, ReadAttempts, RecentAttempts,
+    DeleteAttempts, DeleteEffects, KnowsAttempt, LastAttempts, OldAttempts, PutAttempt, PutEffects, ReadAttempts,
+    RecentAttempts,
 };
 use super::{Lease, PurgeCursor, Purged, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
-use crate::domain::attempt::{AdapterIdentity, Attempt, Cause};
+use crate::domain::attempt::{AdapterIdentity, Attempt, Cause, Outcomes};
+use crate::domain::delivery::Status;
 use crate::domain::effects::Effects;
 use crate::domain::hex::hex;
 use crate::domain::ids::{ChangeId, LeaseId};
@@ -27,7 +29,7 @@ const WRITTEN_FOR: Duration = Duration::from_hours(12);
 const EFFECTS_EXTRA_MS: i64 = 2 * 86_400_000;
 /// Lists that one process remembers.
 const LISTS_MAX: usize = 1_024;
-/// The attempts from which a rate is computed.
+/// The attempts that worked from which a rate is computed.
 const RECENT_MAX: u32 = 50;
 
 /// The lists of templates that this process has written, and when.
@@ -68,11 +70,35 @@ pub struct RecordedAttempt {
     pub attempt: Attempt,
 }
 
+/// One of the last attempts at a target, without its effects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    pub lease_id: LeaseId,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub started_at: i64,
+    pub elapsed_ms: i64,
+    pub calls: i64,
+    pub changes: i64,
+    pub outcomes: Outcomes,
+    pub adapter_sha256: Option<String>,
+    pub interface_version: Option<String>,
+    pub cause: Option<Cause>,
+}
+
 /// How quickly a target took changes lately.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// While anything was delivered at all.
     pub changes_per_second: f64,
+}
+
+/// What the last attempts at a target did, as far as they worked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct RecentWork {
+    /// `None` when the journal has no attempt that worked.
+    pub(super) rate: Option<Rate>,
+    /// How long ago the target confirmed a change, in milliseconds.
+    pub(super) last_delivery_ms: Option<i64>,
 }
 
 impl Rate {
@@ -85,6 +111,34 @@ impl Rate {
 }
 
 impl Store {
+    /// The last attempts at a target, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn last_attempts(&self, target: &str, limit: u32) -> Result<Vec<LastAttempt>, StoreError> {
+        let operation = "read the last attempts";
+        let rows = self.fetch_alone(operation, LastAttempts { target, limit }).await?.rows;
+        let read = rows.into_iter().map(|row| {
+            let mut reader = RowReader::new(operation, row);
+            Ok(LastAttempt {
+                lease_id: LeaseId::new(reader.integer()?),
+                started_at: reader.integer()?,
+                elapsed_ms: reader.integer()?,
+                calls: reader.integer()?,
+                changes: reader.integer()?,
+                // Another version may have written a form that this one cannot read.
+                outcomes: serde_json::from_str(&reader.text()?).unwrap_or_default(),
+                adapter_sha256: reader.optional_text()?,
+                interface_version: reader.optional_text()?,
+                cause: match (reader.optional_text()?, reader.optional_text()?) {
+                    (Some(kind), message) => Some(Cause { kind, message: message.unwrap_or_default() }),
+                    (None, _) => None,
+                },
+            })
+        });
+        read.collect()
+    }
+
     /// Records an attempt that was not settled, unless the journal has it already.
     ///
     /// # Errors
@@ -137,7 +191,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn rate(&self, target: &str) -> Result<Option<Rate>, StoreError> {
         let mut transaction = self.begin_read("read the last attempts").await?;
-        let rate = transaction.rate(target).await?;
+        let rate = transaction.recent_work(target).await?.rate;
         transaction.rollback().await?;
         Ok(rate)
     }
@@ -206,18 +260,26 @@ impl StoreTransaction {
         rows.rows.into_iter().map(|row| recorded(&self.operation, row)).collect()
     }
 
-    pub(super) async fn rate(&mut self, target: &str) -> Result<Option<Rate>, StoreError> {
+    /// What the last attempts at a target did. Every estimate of how long its queue takes comes from here.
+    pub(super) async fn recent_work(&mut self, target: &str) -> Result<RecentWork, StoreError> {
         let rows = self.fetch(RecentAttempts { target, limit: RECENT_MAX }).await?;
-        let mut worked = Vec::new();
+        let (mut worked, mut last_delivery_ms) = (Vec::new(), None);
         for row in rows.rows {
             let mut reader = RowReader::new(&self.operation, row);
             let (started_at, elapsed_ms, changes) = (reader.integer()?, reader.integer()?, reader.integer()?);
-            if reader.optional_text()?.is_none() {
-                worked.push((started_at, started_at.saturating_add(elapsed_ms.max(1)), changes.max(0)));
+            worked.push((started_at, started_at.saturating_add(elapsed_ms.max(1)), changes.max(0)));
+            let (outcomes, age_ms) = (outcomes(&reader.text()?), reader.integer()?.max(0));
+            if outcomes.get(Status::Done.as_str()).is_some_and(|count| *count > 0) {
+                last_delivery_ms = Some(last_delivery_ms.map_or(age_ms, |least: i64| least.min(age_ms)));
             }
         }
-        Ok(rate_of(worked))
+        Ok(RecentWork { rate: rate_of(worked), last_delivery_ms })
     }
+}
+
+/// Reads the counts of outcomes. Another version may have written a form that this one cannot read.
+fn outcomes(text: &str) -> Outcomes {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Changes by the time in which at least one attempt was under way: several workers overlap, and idle time is none.
@@ -247,8 +309,7 @@ fn recorded(operation: &str, row: Vec<Value>) -> Result<RecordedAttempt, StoreEr
     });
     let started_at = reader.integer()?;
     let [elapsed_ms, calls, changes] = [reader.integer()?, reader.integer()?, reader.integer()?].map(unsigned);
-    // Another version may have written a form that this one cannot read.
-    let outcomes = serde_json::from_str(&reader.text()?).unwrap_or_default();
+    let outcomes = outcomes(&reader.text()?);
     let (counts, templates) = (reader.optional_text()?, reader.optional_text()?);
     let effects = templates.zip(counts).and_then(|(templates, counts)| Effects::from_stored(&templates, &counts));
     let (kind, message) = (reader.optional_text()?, reader.optional_text()?);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::sql::{DeleteMerge, InsertMerge, Json, MergesAmong, MergesInto};
+use super::sql::{DeleteMerge, InsertMerge, Json, MergesAmong, MergesInto, TouchPatient};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::ids::AggregateKey;
@@ -96,9 +96,12 @@ impl StoreTransaction {
         self.run(InsertMerge { patient_id, survivor_id, reason, merged_by }).await.map(drop)
     }
 
+    /// Undoes a merge. The patient counts as changed, since nothing else is left of it.
+    ///
     /// # Errors
     /// The database's error.
     pub async fn delete_merge(&mut self, patient_id: &str) -> Result<(), StoreError> {
-        self.run(DeleteMerge { patient_id }).await.map(drop)
+        self.run(DeleteMerge { patient_id }).await?;
+        self.run(TouchPatient { patient_id }).await.map(drop)
     }
 }

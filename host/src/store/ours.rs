@@ -75,6 +75,11 @@ async fn columns(transaction: &mut Transaction, table: &str) -> Result<BTreeSet<
     Ok(names.map(|name| name.to_lowercase()).collect())
 }
 
+/// The names of the tables that this SQL makes.
+pub(super) fn table_names(sql: &str) -> impl Iterator<Item = String> {
+    tables(sql).into_iter().map(|table| table.name)
+}
+
 /// Reads the tables of one of our files, which have one column in each line, and keys and constraints in lines of their
 /// own.
 fn tables(sql: &str) -> Vec<Table> {

@@ -4,14 +4,15 @@
 //! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
 use super::bulk::rows_in_blocks;
 use super::outbox::NewChange;
 use super::sql::{
-    DeletePatient, HoldPatients, Json, ListPatients, LockPatientsById, PatientsById, PutPatientBlock, PutPatients,
+    ChangedPatients, DeletePatient, HoldPatients, Json, KnownPatients, ListPatients, LockPatientsById, PatientsById,
+    PutPatientBlock, PutPatients,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::Value;
@@ -55,6 +56,33 @@ impl Store {
         let rows = transaction.fetch(ListPatients { after: after.unwrap_or(""), limit }).await?;
         transaction.rollback().await?;
         rows.rows.into_iter().map(stored).collect()
+    }
+
+    /// The ids of up to `limit` patients after `after`, by id, who were written or merged at this time or later.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub(super) async fn changed_patients(
+        &self,
+        after: Option<&str>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let operation = "list changed patients";
+        let statement = ChangedPatients { after: after.unwrap_or(""), since, limit };
+        let rows = self.fetch_alone(operation, statement).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
+    }
+
+    /// Those of these patients that have a delivery to any target, or a link there.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn known_patients(&self, patient_ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+        let operation = "look for patients at targets";
+        let batch = batch_of_ids(patient_ids.iter().copied());
+        let rows = self.fetch_alone(operation, KnownPatients { batch }).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
     }
 }
 

@@ -21,14 +21,14 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::counts::CountDelta;
+use super::resend_decision::{Candidate, Decision};
 use super::sql::{
     DoubtConfirmed, EnqueueAgain, Json, LinksOfType, OwnPatients, ResendCandidates, ResendDeliveries, ScanChanges,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction};
-use crate::database::{ErrorKind, Value, rerun};
-use crate::domain::change::Operation;
+use crate::database::{ErrorKind, rerun};
 use crate::domain::clinical::TYPES;
-use crate::domain::delivery::{Event, Status, next_status};
+use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 /// Changes that one step scans.
@@ -71,35 +71,12 @@ pub struct Resend {
     before: i64,
     /// Changes from this id on were sent by an earlier run: they are only remembered as seen.
     queue_before: i64,
+    /// Only states that were written or routed at this time or later are sent.
+    changed_since: i64,
     met: HashSet<[u8; 16]>,
     /// Aggregates whose records no longer exist at the target: their links are deleted when they are sent.
     gone: HashSet<AggregateKey>,
     counts: ResendCounts,
-}
-
-/// The newest change of an aggregate, and the aggregate's state at the target.
-struct Candidate {
-    change_id: ChangeId,
-    operation: Option<Operation>,
-    is_routed: bool,
-    delivery: Option<(Status, i64)>,
-    is_in_flight: bool,
-    confirmed_id: Option<ChangeId>,
-    /// Whether some target has confirmed a newer state, which is gone from the outbox.
-    is_outdated: bool,
-}
-
-/// What the resend does with a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Decision {
-    Enqueue,
-    /// Its delivery has this status.
-    Resend(Status),
-    Waiting,
-    Dismissed,
-    Invalid,
-    DeleteOfNothing,
-    WithoutState,
 }
 
 #[derive(Serialize)]
@@ -124,6 +101,7 @@ impl Resend {
             scope,
             before: i64::MAX,
             queue_before,
+            changed_since: i64::MIN,
             met: HashSet::new(),
             gone: HashSet::new(),
             counts: ResendCounts::default(),
@@ -136,9 +114,21 @@ impl Resend {
         Self { gone, ..Self::new(target, ResendScope::These(keys), None) }
     }
 
+    /// The same, of those states alone that were written or routed at this time or later.
+    #[must_use]
+    pub fn changed_since(self, since: i64) -> Self {
+        Self { changed_since: since, ..self }
+    }
+
     #[must_use]
     pub fn counts(&self) -> ResendCounts {
         self.counts
+    }
+
+    /// Whether it has found a change of this aggregate.
+    #[must_use]
+    pub fn has_met(&self, key: &AggregateKey) -> bool {
+        self.met.contains(&digest(key))
     }
 
     /// Whether this is the first change of an aggregate of the scope.
@@ -172,30 +162,6 @@ fn digest(key: &AggregateKey) -> [u8; 16] {
     first
 }
 
-impl Candidate {
-    fn decide(&self) -> Decision {
-        let Some(operation) = self.operation else { return Decision::Invalid };
-        if !self.is_routed || self.is_in_flight {
-            return Decision::Waiting;
-        }
-        if self.is_outdated {
-            return Decision::WithoutState;
-        }
-        match self.delivery {
-            Some((Status::Pending | Status::Processing, _)) => Decision::Waiting,
-            Some((Status::Dismissed, _)) => Decision::Dismissed,
-            // The host itself refused it, and would again.
-            Some((Status::Failed, 0)) => Decision::Invalid,
-            _ if operation == Operation::Delete && self.confirmed_id.is_none() => Decision::DeleteOfNothing,
-            Some((status, _)) => {
-                debug_assert_eq!(next_status(status, Event::Resend), Some(Status::Pending));
-                Decision::Resend(status)
-            }
-            None => Decision::Enqueue,
-        }
-    }
-}
-
 impl Store {
     /// One step of a resend: scans some changes and sends the newest of their aggregates again. Returns the lowest
     /// scanned id, or `None` at the end.
@@ -213,8 +179,9 @@ impl Store {
         for row in rows {
             let mut reader = RowReader::new(operation, row);
             let (change_id, key) = (reader.change_id()?, reader.aggregate_key()?);
+            let changed_at = reader.optional_integer()?.max(reader.optional_integer()?).unwrap_or(i64::MAX);
             last = Some(change_id);
-            if walk.meets(&key) && change_id.get() < walk.queue_before {
+            if walk.meets(&key) && change_id.get() < walk.queue_before && changed_at >= walk.changed_since {
                 met.insert(change_id, key);
             }
         }
@@ -349,7 +316,7 @@ impl StoreTransaction {
     async fn resend_candidates(&mut self, target: &str, ids: &[ChangeId]) -> Result<Vec<Candidate>, StoreError> {
         let rows = self.fetch(ResendCandidates { target, ids }).await?.rows;
         let operation = self.operation.clone();
-        rows.into_iter().map(|row| candidate(&operation, row)).collect()
+        rows.into_iter().map(|row| Candidate::read(&operation, row)).collect()
     }
 
     async fn send_decided(
@@ -410,27 +377,6 @@ impl StoreTransaction {
             Err(error) => Err(error),
         }
     }
-}
-
-/// A row of `resend_candidates` (sql/resend.sql).
-fn candidate(operation: &str, row: Vec<Value>) -> Result<Candidate, StoreError> {
-    let mut reader = RowReader::new(operation, row);
-    let (change_id, word) = (reader.change_id()?, reader.key()?);
-    let is_routed = reader.integer()? > 0;
-    let (status, attempts) = (reader.optional_text()?, reader.optional_integer()?);
-    let known = |word: String| {
-        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {change_id}")))
-    };
-    let status = status.map(known).transpose()?;
-    Ok(Candidate {
-        change_id,
-        operation: Operation::from_word(&word),
-        is_routed,
-        delivery: status.zip(attempts),
-        is_in_flight: reader.integer()? > 0,
-        confirmed_id: reader.optional_change_id()?,
-        is_outdated: reader.integer()? > 0,
-    })
 }
 
 impl std::ops::AddAssign for ResendCounts {

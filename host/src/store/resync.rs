@@ -23,7 +23,8 @@ struct EventId {
 }
 
 impl Store {
-    /// Queues up to `limit` patients after `after` (by id) for `target`. Returns the last id, or `None` at the end.
+    /// Queues up to `limit` patients after `after` (by id) for `target`; with `since` those who were changed at that
+    /// time or later. Returns the last id, or `None` at the end.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing of the page is then queued.
@@ -31,13 +32,16 @@ impl Store {
         &self,
         target: &TargetName,
         after: Option<&str>,
+        since: Option<i64>,
         limit: u32,
     ) -> Result<Option<(String, usize)>, StoreError> {
-        let patients = self.patients(after, limit).await?;
-        let Some(last) = patients.last().map(|stored| stored.patient.patient_id.as_str().to_owned()) else {
-            return Ok(None);
+        let ids: Vec<_> = if let Some(since) = since {
+            self.changed_patients(after, since, limit).await?
+        } else {
+            let patients = self.patients(after, limit).await?;
+            patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect()
         };
-        let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect();
+        let Some(last) = ids.last().cloned() else { return Ok(None) };
         let count = self.queue_patients(target, &ids, &HashSet::new()).await?;
         Ok(Some((last, count)))
     }
@@ -71,8 +75,8 @@ impl Store {
         Ok(own)
     }
 
-    /// Queues the records of these types among up to `limit` after `after` (by id and type) for `target`. Returns the
-    /// last key, or `None` at the end.
+    /// Queues the records of these types among up to `limit` after `after` (by id and type) for `target`; with `since`
+    /// those that were changed at that time or later. Returns the last key, or `None` at the end.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing of the page is then queued.
@@ -81,9 +85,10 @@ impl Store {
         target: &TargetName,
         types: &[String],
         after: Option<&AggregateKey>,
+        since: Option<i64>,
         limit: u32,
     ) -> Result<Option<(AggregateKey, usize)>, StoreError> {
-        let mut keys = self.record_keys(after, limit).await?;
+        let mut keys = self.record_keys(after, since, limit).await?;
         let Some(last) = keys.last().cloned() else { return Ok(None) };
         keys.retain(|key| types.contains(&key.aggregate_type));
         let count = self.queue_records(target, &keys, &HashSet::new()).await?;

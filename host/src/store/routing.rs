@@ -15,6 +15,7 @@ use super::readable::{Refused, Unrouted};
 use super::request::{DirectRequest, RequestId};
 use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
+use super::waits_once::Held;
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 use crate::domain::ids::{ChangeId, TargetName};
@@ -31,6 +32,15 @@ pub struct Route {
 pub struct Routes {
     pub list: Vec<Route>,
     pub(super) revision: i64,
+    pub(super) orders: Orders,
+}
+
+/// Which types are delivered in order, at the targets of which the router knows it. Another host may have a target that
+/// this one does not, with an order of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orders {
+    targets: BTreeSet<TargetName>,
+    fifo_types: Vec<String>,
 }
 
 /// The result of routing.
@@ -58,8 +68,18 @@ struct RoutedOnce {
     some_existed: bool,
     routes_changed: bool,
     claimed: BTreeMap<RequestId, ClaimedIds>,
-    /// Deliveries that were queued and depend on something.
-    dependents: BTreeMap<TargetName, Vec<ChangeId>>,
+    held: Held,
+    /// Deliveries that waited and were superseded by newer ones that wait.
+    superseded: BTreeMap<TargetName, u64>,
+}
+
+impl Routes {
+    /// The same routes for a router that has these targets, where every change of these types is delivered in order. At
+    /// other targets it supersedes nothing.
+    #[must_use]
+    pub fn in_order(self, targets: BTreeSet<TargetName>, fifo_types: Vec<String>) -> Self {
+        Self { orders: Orders { targets, fifo_types }, ..self }
+    }
 }
 
 impl Store {
@@ -89,7 +109,7 @@ impl Store {
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
-        self.wake_queued(&step.dependents).await;
+        self.wake_queued(&step.held.queued).await;
         cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
         let RoutedOnce { changes, some_queued, routes_changed, claimed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
@@ -97,7 +117,7 @@ impl Store {
 
     async fn route_once(
         &self,
-        Routes { list: routes, revision }: &Routes,
+        Routes { list: routes, revision, orders }: &Routes,
         limit: u32,
         after: i64,
         requests: &[DirectRequest],
@@ -116,7 +136,8 @@ impl Store {
             transaction.dispatch(&mut step, routes, target, requests).await?;
         }
         transaction.refuse_unreadable(&mut step, routes).await?;
-        step.dependents = transaction.hold_dependents(&step.changes, routes).await?;
+        step.held = transaction.hold_dependents(&step.changes, routes).await?;
+        transaction.supersede_held(&mut step, orders).await?;
         let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
         if transaction.mark_routed(&ids, *revision).await? == 0 {
             transaction.rollback().await?;
@@ -224,12 +245,29 @@ impl StoreTransaction {
         }
     }
 
-    /// Adds the deliveries that were made to the counts. When fewer were made than expected, some existed before,
-    /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
+    /// Supersedes what waited for the same aggregates as what waits now.
+    async fn supersede_held(&mut self, step: &mut RoutedOnce, orders: &Orders) -> Result<(), StoreError> {
+        if !step.held.some_wait {
+            return Ok(());
+        }
+        let known = step.held.queued.iter().filter(|(target, _)| orders.targets.contains(*target));
+        for (target, ids) in known {
+            let is_fifo = |kind: &str| orders.fifo_types.iter().any(|fifo| fifo == kind);
+            let superseded = self.supersede_waiting(target.as_str(), ids, is_fifo).await?;
+            step.superseded.insert(target.clone(), superseded);
+        }
+        Ok(())
+    }
+
+    /// Adds the deliveries that were made and superseded to the counts. When fewer were made than expected, some
+    /// existed before, because an operator reset `routed_at`. Then the rows themselves are counted, however long that
+    /// takes.
     async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &step.made {
             let made = if step.some_existed { self.uncounted(target.as_str()).await? } else { *made };
-            self.add_counts(target.as_str(), CountDelta { made, ..CountDelta::default() }).await?;
+            let superseded = step.superseded.get(target).copied().unwrap_or_default();
+            let delta = CountDelta { made, ..CountDelta::superseded(superseded) };
+            self.add_counts(target.as_str(), delta).await?;
         }
         Ok(())
     }

@@ -20,7 +20,10 @@ pub(super) const OLDEST_AMONG: i64 = 10_000;
 pub struct TargetStatus {
     pub counts: Counts,
     pub enabled: bool,
+    /// Whether an operator has paused it, and the pause has not ended.
     pub paused: bool,
+    /// When the pause ends by itself, milliseconds since 1970-01-01 UTC.
+    pub paused_until: Option<i64>,
     /// `unknown`, `up` or `down`.
     pub state: String,
     /// `closed`, `open` or `half-open`.
@@ -40,6 +43,11 @@ pub struct TargetStatus {
     pub oldest_pending_ms: Option<i64>,
     /// The number of pending deliveries that wait for a dependency.
     pub waiting: u64,
+    /// How long what is left takes while the target delivers, milliseconds: 0 when nothing is left, `None` when the
+    /// journal has no attempt that worked.
+    pub estimate_ms: Option<i64>,
+    /// How long ago the target confirmed a change, milliseconds, as the journal has it.
+    pub last_delivery_ms: Option<i64>,
     /// Whether it still holds what was delivered.
     pub verified: Option<Verification>,
     /// The adapter that is held.
@@ -127,6 +135,7 @@ impl Store {
         for (name, target) in snapshot.targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
             target.waiting = transaction.count_waiting(name).await?;
         }
+        transaction.estimate(&mut snapshot).await?;
         for (name, target) in &mut snapshot.targets {
             target.verified = transaction.verifications(name).await?.last;
         }
@@ -188,6 +197,7 @@ impl StoreTransaction {
                 let status = TargetStatus {
                     enabled: reader.integer()? != 0,
                     paused: reader.integer()? != 0,
+                    paused_until: reader.optional_integer()?,
                     state: reader.text()?,
                     breaker: reader.text()?,
                     breaker_ms: reader.optional_integer()?,
@@ -213,6 +223,20 @@ impl StoreTransaction {
                 target.oldest_pending_ms =
                     RowReader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }
+        }
+        Ok(())
+    }
+
+    /// Estimates how long what is left takes at each target. What is not routed yet may go to any of them.
+    async fn estimate(&mut self, snapshot: &mut StatusSnapshot) -> Result<(), StoreError> {
+        let unrouted = snapshot.unrouted;
+        for (name, target) in &mut snapshot.targets {
+            let recent = self.recent_work(name).await?;
+            let Counts { pending, processing, .. } = target.counts;
+            let left = (pending + processing + unrouted).saturating_sub(target.waiting);
+            let left = i64::try_from(left).unwrap_or(i64::MAX);
+            target.estimate_ms = if left == 0 { Some(0) } else { recent.rate.map(|rate| rate.millis_for(left)) };
+            target.last_delivery_ms = recent.last_delivery_ms;
         }
         Ok(())
     }

@@ -161,14 +161,27 @@ impl Store {
         .await
     }
 
-    /// Pauses a target, or resumes and probes it. Returns `false` when there is no such target.
+    /// Pauses a target until it is resumed, or resumes and probes it. Returns `false` when there is no such target.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn set_paused(&self, target: &str, paused: bool) -> Result<bool, StoreError> {
+        self.write_pause(SetPaused { name: target, paused, until: None }).await
+    }
+
+    /// Pauses a target until a time of the store's clock, milliseconds since 1970-01-01 UTC, or until it is resumed.
+    /// Nothing has to be written when that time comes. Returns `false` when there is no such target.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn pause_until(&self, target: &str, until: i64) -> Result<bool, StoreError> {
+        self.write_pause(SetPaused { name: target, paused: true, until: Some(until) }).await
+    }
+
+    async fn write_pause(&self, SetPaused { name, paused, until }: SetPaused<'_>) -> Result<bool, StoreError> {
         rerun("pause target", || async {
-            let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
-            let found = transaction.run(SetPaused { name: target, paused }).await?.rows_affected == 1;
+            let mut transaction = self.begin(&format!("pause or resume target `{name}`")).await?;
+            let found = transaction.run(SetPaused { name, paused, until }).await?.rows_affected == 1;
             transaction.commit().await?;
             Ok(found)
         })

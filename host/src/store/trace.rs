@@ -9,11 +9,23 @@ use super::sql::{
 };
 use super::{RecordedAttempt, RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::Value;
+use crate::domain::audit::{AuditAction, AuditEvent};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, LeaseId};
 
 /// Merges of one patient that are read.
 const MERGES_MAX: u32 = 100;
+/// Commands about one aggregate that are read.
+const COMMANDS_MAX: u32 = 100;
+/// Commands that are part of a story. Dismissals and merges are told by the rows that they wrote.
+const COMMANDS: &[AuditAction] = &[
+    AuditAction::ConflictsResolve,
+    AuditAction::PatientDelete,
+    AuditAction::PatientPut,
+    AuditAction::PatientUnmerge,
+    AuditAction::Resync,
+    AuditAction::Retry,
+];
 
 /// What a story is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +144,8 @@ pub struct Story {
     pub dismissals: Vec<TracedDismissal>,
     pub findings: Vec<TracedFinding>,
     pub merges: Vec<TracedMerge>,
+    /// The commands about this very aggregate that changed something, the newest first.
+    pub commands: Vec<AuditEvent>,
     /// Whether older deliveries were left out.
     pub is_cut: bool,
 }
@@ -205,6 +219,8 @@ impl StoreTransaction {
         let ids: Vec<_> = ids.into_iter().collect();
         let leases: Vec<_> = deliveries.iter().filter_map(|delivery| delivery.last_attempt).collect();
         let at_target = |at: &String| target.is_none_or(|target| target == at);
+        let mut commands = self.audit_decisions(&key, COMMANDS, COMMANDS_MAX).await?;
+        commands.retain(|event| event.facts.subject.target.as_ref().is_none_or(at_target));
         Ok(Story {
             now,
             changes: self.changes_of(&ids).await?,
@@ -214,6 +230,7 @@ impl StoreTransaction {
             dismissals: self.dismissals_of(&ids).await?.into_iter().filter(|one| at_target(&one.target)).collect(),
             findings: self.findings_of(&key).await?.into_iter().filter(|one| at_target(&one.target)).collect(),
             merges: if key.is_patient() { self.merges_of(&key.aggregate_id).await? } else { Vec::new() },
+            commands,
             is_cut: deliveries.len() >= limit as usize,
             key,
             deliveries,

@@ -7,6 +7,9 @@
 //! A record may be delivered while it is observed. So a record that differs counts only if its link is unchanged since
 //! before the observation and nothing of it is in flight. Otherwise it has `moved`, and the next verification checks
 //! it.
+//!
+//! Behind the links come the parts that list what the target has of ours (`verification_parts.rs`, `listing.rs`), where
+//! its adapter can.
 
 use serde::Serialize;
 
@@ -14,14 +17,13 @@ use super::sql::{
     AdvanceVerification, BeginVerification, DeleteVerification, FinishVerification, ForgetFindings, Json, LinksSettled,
     LinksToVerify, ListFindings, NewestChange, PutFindings, ReadVerifications,
 };
+use super::verification_parts::{self, ListProgress, NotInStore, SEPARATOR};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
 use crate::domain::change::{Link, Subject};
 use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::domain::verification::Finding;
 
-/// Separates the types of a verification. No type can contain it, because it is a control character.
-const SEPARATOR: char = '\n';
 const CURRENT: &str = "current";
 const LAST: &str = "last";
 
@@ -44,6 +46,12 @@ impl VerificationCounts {
     pub fn equal(&self) -> u64 {
         let others = self.edited + self.gone + self.several + self.not_ours + self.unknown + self.moved;
         self.checked.saturating_sub(others)
+    }
+
+    /// How many records were judged and are not as they were delivered.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.checked.saturating_sub(self.equal() + self.moved)
     }
 
     /// Counts one record that differs.
@@ -76,14 +84,42 @@ pub struct Verification {
     pub target: String,
     /// The types to check, in order.
     pub types: Vec<String>,
+    /// The types whose records of ours the target's adapter lists afterwards, in order.
+    pub listed: Vec<String>,
     /// Milliseconds since 1970-01-01 UTC, as all times here.
     pub started_at: i64,
     pub finished_at: Option<i64>,
     /// The newest change when it began: later ones may or may not have been seen.
     pub through: ChangeId,
     pub counts: VerificationCounts,
+    /// What was found at the target that the store does not know; `None` where nothing is listed, and while it is under
+    /// way.
+    pub not_in_store: Option<NotInStore>,
     /// The next page begins after this id of this type.
-    next: AggregateKey,
+    pub(super) next: AggregateKey,
+    pub(super) progress: ListProgress,
+}
+
+impl Verification {
+    /// A whole verification with these counts.
+    #[cfg(test)]
+    pub(crate) fn ended(target: &str, through: ChangeId, counts: VerificationCounts) -> Self {
+        let next = AggregateKey::patient("");
+        let (target, types) = (target.to_owned(), Vec::new());
+        let (listed, progress) = (Vec::new(), ListProgress::default());
+        Self {
+            target,
+            types,
+            listed,
+            started_at: 0,
+            finished_at: Some(0),
+            through,
+            counts,
+            not_in_store: None,
+            next,
+            progress,
+        }
+    }
 }
 
 /// The last whole verification of a target, and the one under way.
@@ -149,17 +185,24 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn begin_verification(&self, target: &str, types: &[String]) -> Result<(Verification, bool), StoreError> {
+    pub async fn begin_verification(
+        &self,
+        target: &str,
+        types: &[String],
+        listed: &[String],
+    ) -> Result<(Verification, bool), StoreError> {
         if let Some(current) = self.verifications(target).await?.current
             && current.types == types
+            && current.listed == listed
         {
             return Ok((current, true));
         }
-        let all = types.join(&SEPARATOR.to_string());
+        let parts = verification_parts::parts(types, listed);
+        let all = parts.join(&SEPARATOR.to_string());
         rerun("begin a verification", || async {
             let mut transaction = self.begin(&format!("begin a verification of target `{target}`")).await?;
             let through = transaction.number(NewestChange {}).await?.unwrap_or_default();
-            let next_type = types.first().map_or("", String::as_str);
+            let next_type = parts.first().map_or("", String::as_str);
             transaction.run(DeleteVerification { target, run: CURRENT }).await?;
             transaction.run(BeginVerification { target, types: &all, through, next_type }).await?;
             transaction.commit().await
@@ -233,17 +276,25 @@ impl Store {
         findings: &[(AggregateKey, Finding)],
         counts: VerificationCounts,
     ) -> Result<bool, StoreError> {
-        let next = match page.last() {
-            Some(last) => last.key(),
-            None => AggregateKey { aggregate_type: next_type(verification), aggregate_id: String::new() },
-        };
+        let findings: Vec<_> = findings.iter().map(|(key, found)| (key.clone(), found.as_str())).collect();
+        let next = page.last().map_or_else(|| verification.next_part(), LinkedRecord::key);
+        self.advance(verification, next, &findings, counts).await
+    }
+
+    /// Writes findings, and moves a verification. Returns `false` and writes nothing when another host has moved it.
+    pub(super) async fn advance(
+        &self,
+        verification: &mut Verification,
+        next: AggregateKey,
+        findings: &[(AggregateKey, &'static str)],
+        counts: VerificationCounts,
+    ) -> Result<bool, StoreError> {
         let from = verification.clone();
         let moved = rerun("write a verified page", || async {
             let mut transaction = self.begin(&format!("write what target `{}` was found to hold", from.target)).await?;
             let moved = transaction.advance_verification(&from, &next, counts).await?;
             if moved && !findings.is_empty() {
-                let rows: Vec<_> =
-                    findings.iter().map(|(key, found)| FindingRow { key, state: found.as_str() }).collect();
+                let rows: Vec<_> = findings.iter().map(|(key, state)| FindingRow { key, state }).collect();
                 transaction.run(PutFindings { target: &from.target, batch: Json::of(&rows) }).await?;
             }
             transaction.commit().await.map(|()| moved)
@@ -264,7 +315,7 @@ impl Store {
         let target = verification.target.as_str();
         rerun("end a verification", || async {
             let mut transaction = self.begin(&format!("end the verification of target `{target}`")).await?;
-            for aggregate_type in &verification.types {
+            for aggregate_type in &verification_parts::parts(&verification.types, &verification.listed) {
                 let before = verification.started_at;
                 transaction.run(ForgetFindings { target, aggregate_type, before }).await?;
             }
@@ -304,6 +355,13 @@ impl Verification {
     pub fn is_over(&self) -> bool {
         self.next.aggregate_type.is_empty()
     }
+
+    /// The beginning of the part after the current one; without a type after the last.
+    pub(super) fn next_part(&self) -> AggregateKey {
+        let parts = verification_parts::parts(&self.types, &self.listed);
+        let next = parts.iter().skip_while(|part| **part != self.next.aggregate_type).nth(1);
+        AggregateKey { aggregate_type: next.cloned().unwrap_or_default(), aggregate_id: String::new() }
+    }
 }
 
 impl StoreTransaction {
@@ -317,6 +375,9 @@ impl StoreTransaction {
                 LAST => found.last = Some(read_verification(target, reader)?),
                 other => return Err(corrupt(&self.operation, format!("a verification that is `{other}`"))),
             }
+        }
+        if let Some(last) = found.last.as_mut().filter(|last| !last.listed.is_empty()) {
+            last.not_in_store = Some(self.count_not_in_store(target, &last.listed).await?);
         }
         Ok(found)
     }
@@ -348,14 +409,8 @@ impl StoreTransaction {
     }
 }
 
-/// The type after the current one; empty after the last.
-fn next_type(verification: &Verification) -> String {
-    let mut types = verification.types.iter().skip_while(|kind| **kind != verification.next.aggregate_type);
-    types.nth(1).cloned().unwrap_or_default()
-}
-
 fn read_verification(target: &str, mut reader: RowReader<'_>) -> Result<Verification, StoreError> {
-    let types = reader.text()?.split(SEPARATOR).filter(|kind| !kind.is_empty()).map(str::to_owned).collect();
+    let (types, listed) = verification_parts::types_of(&reader.text()?);
     let (started_at, finished_at, through) = (reader.integer()?, reader.optional_integer()?, reader.change_id()?);
     let next = AggregateKey { aggregate_type: reader.text()?, aggregate_id: reader.text()? };
     let mut count = || reader.integer().map(|count| u64::try_from(count).unwrap_or_default());
@@ -368,5 +423,16 @@ fn read_verification(target: &str, mut reader: RowReader<'_>) -> Result<Verifica
         unknown: count()?,
         moved: count()?,
     };
-    Ok(Verification { target: target.to_owned(), types, started_at, finished_at, through, counts, next })
+    Ok(Verification {
+        target: target.to_owned(),
+        types,
+        listed,
+        started_at,
+        finished_at,
+        through,
+        counts,
+        not_in_store: None,
+        next,
+        progress: ListProgress::default(),
+    })
 }

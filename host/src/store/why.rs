@@ -48,13 +48,14 @@ impl Facts {
 
     /// What keeps every delivery of the target.
     fn held_by_target(&self) -> Option<Reason> {
-        let TargetStatus { enabled, paused, state, error_message, error_ms, breaker, breaker_ms, .. } = &self.status;
+        let TargetStatus { enabled, paused, paused_until, .. } = &self.status;
         if !enabled {
             return Some(Reason::Disabled);
         }
         if *paused {
-            return Some(Reason::Paused);
+            return Some(Reason::Paused { until: *paused_until });
         }
+        let TargetStatus { state, error_message, error_ms, breaker, breaker_ms, .. } = &self.status;
         (state != "up").then(|| Reason::TargetDown {
             since: error_ms.map(|millis| self.now - millis),
             message: error_message.clone(),
@@ -255,7 +256,7 @@ impl StoreTransaction {
         let ahead = counted.min(QUEUE_COUNTED - 1);
         explanation.ahead = u64::try_from(ahead).ok();
         explanation.ahead_is_more = counted > ahead;
-        let rate = self.rate(&target).await?;
+        let rate = self.recent_work(&target).await?.rate;
         explanation.estimate_ms = rate.map(|rate| rate.millis_for(ahead.saturating_add(1)));
         Ok(())
     }

@@ -70,8 +70,8 @@ pub enum Reason {
     TargetDown { since: Option<i64>, message: Option<String>, breaker: String, next_try_ms: Option<i64> },
     /// What the target lacks.
     References(Vec<Lacking>),
-    /// An operator paused the target.
-    Paused,
+    /// An operator paused the target, perhaps until a time.
+    Paused { until: Option<i64> },
     /// The target is disabled.
     Disabled,
     /// It failed for good.
@@ -125,7 +125,7 @@ impl Explanation {
             Reason::InFlight { .. } | Reason::Queued | Reason::Retries { .. } => ReasonClass::InProgress,
             Reason::TargetDown { .. } => ReasonClass::WaitsForTarget,
             Reason::References(_) => ReasonClass::WaitsForReference,
-            Reason::Paused | Reason::Disabled => ReasonClass::Paused,
+            Reason::Paused { .. } | Reason::Disabled => ReasonClass::Paused,
             Reason::Failed { .. } | Reason::Blocked { .. } => ReasonClass::Failed,
             Reason::Conflict { .. } => ReasonClass::Conflict,
             Reason::NoHost { .. } => ReasonClass::NoHost,
@@ -161,8 +161,9 @@ impl Explanation {
                 let lacks = if lacks.is_empty() { "what it refers to".to_owned() } else { lacks.join(" and for ") };
                 format!("waits for reference: {waits} at {target} for {lacks}")
             }
-            Reason::Paused => {
-                format!("paused: {waits}: an operator paused {target}; fix: `host target resume {target}`")
+            Reason::Paused { until } => {
+                let until = until.map(|at| format!(" until {}", self.at(at))).unwrap_or_default();
+                format!("paused: {waits}: an operator paused {target}{until}; fix: `host target resume {target}`")
             }
             Reason::Disabled => format!(
                 "paused: {waits}: {target} is disabled; fix: enable it in host.toml, start the host, and run \

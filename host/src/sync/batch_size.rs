@@ -24,30 +24,36 @@ const SLOW_GROWTH_DIVISOR: u32 = 8;
 /// Shared by the claimer and the workers of a target.
 #[derive(Debug)]
 pub(super) struct BatchSize {
-    max: u32,
     state: Mutex<State>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     size: u32,
+    max: u32,
     /// A request once got no response here: the size grows slowly.
     is_careful: bool,
 }
 
 impl BatchSize {
     pub(super) fn new(max: u32) -> Self {
-        Self { max, state: Mutex::new(State { size: FIRST.min(max), is_careful: false }) }
+        Self { state: Mutex::new(State { size: FIRST.min(max), max, is_careful: false }) }
     }
 
     pub(super) fn get(&self) -> u32 {
         self.lock().size
     }
 
+    /// Sets the limit, which a reload may have changed. Up to a raised one the size grows as it always does.
+    pub(super) fn limit_to(&self, max: u32) {
+        let mut state = self.lock();
+        *state = State { size: state.size.min(max), max, ..*state };
+    }
+
     /// Adapts the size after a batch whose requests were answered.
     pub(super) fn observe(&self, deliveries: usize, elapsed: Duration) {
         let mut state = self.lock();
-        *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
+        *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed);
     }
 
     /// Reduces the size after a batch with an unanswered request.
@@ -58,7 +64,8 @@ impl BatchSize {
 
     /// Begins with what hosts have remembered of the target.
     pub(super) fn begin_with(&self, remembered: u32) {
-        *self.lock() = State { size: remembered.clamp(1, self.max), is_careful: true };
+        let mut state = self.lock();
+        *state = State { size: remembered.clamp(1, state.max), is_careful: true, ..*state };
     }
 
     /// The size to store for other hosts, while a missing response keeps it small.
@@ -73,7 +80,8 @@ impl BatchSize {
 }
 
 impl State {
-    fn after(self, deliveries: u32, elapsed: Duration, max: u32) -> Self {
+    fn after(self, deliveries: u32, elapsed: Duration) -> Self {
+        let max = self.max;
         if elapsed > SLOW {
             let fitting = u128::from(deliveries) * WANTED.as_millis() / elapsed.as_millis();
             let size = self.size.min(u32::try_from(fitting).unwrap_or(max)).max(1);
@@ -86,11 +94,11 @@ impl State {
         let more = if self.is_careful { (self.size / SLOW_GROWTH_DIVISOR).max(1) } else { self.size };
         let size = self.size.saturating_add(more).min(max);
         // A quick full batch shows that the slow time is over.
-        Self { size, is_careful: self.is_careful && size < max }
+        Self { size, max, is_careful: self.is_careful && size < max }
     }
 
     fn after_unanswered(self, deliveries: u32) -> Self {
-        Self { size: self.size.min(deliveries / UNANSWERED_DIVISOR).max(1), is_careful: true }
+        Self { size: self.size.min(deliveries / UNANSWERED_DIVISOR).max(1), is_careful: true, ..self }
     }
 }
 
@@ -111,8 +119,8 @@ mod tests {
             ("very slow", 100, 1, 20_000, 1),
         ];
         for (what, size, deliveries, elapsed_ms, expected) in cases {
-            let state = State { size, is_careful: false };
-            assert_eq!(state.after(deliveries, Duration::from_millis(elapsed_ms), 500).size, expected, "{what}");
+            let state = State { size, max: 500, is_careful: false };
+            assert_eq!(state.after(deliveries, Duration::from_millis(elapsed_ms)).size, expected, "{what}");
         }
     }
 
@@ -152,6 +160,19 @@ mod tests {
             size.begin_with(remembered);
             assert_eq!(size.get(), expected);
         }
+    }
+
+    #[test]
+    fn a_reloaded_limit_counts_for_the_next_batch() {
+        let size = BatchSize::new(1_000);
+        size.limit_to(7);
+        assert_eq!(size.get(), 7);
+        size.observe(7, Duration::from_millis(20));
+        assert_eq!(size.get(), 7, "it does not grow beyond the limit");
+        size.limit_to(1_000);
+        assert_eq!(size.get(), 7);
+        size.observe(7, Duration::from_millis(20));
+        assert_eq!(size.get(), 14, "it grows again");
     }
 
     proptest! {

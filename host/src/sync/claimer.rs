@@ -11,15 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::SyncOptions;
 use super::batch_size::BatchSize;
 use super::canary::CANARY_MAX;
 use super::demand::{ConsumerGuard, Demand};
-use super::gate::{Gate, OpenGate};
+use super::gate::Gate;
 use super::leased_batch::{LeasedBatch, ReadyBatches};
+use super::options::CurrentSettings;
 use super::trouble::StoreTrouble;
+use crate::domain::ids::TargetName;
 use crate::store::{Batch, Claim, ClaimRequest, ClaimedIds, ScanCursor, Store};
-use crate::target::Target;
 use crate::telemetry::{Step, TargetMeters};
 
 /// While batches come directly from the router, the queue is scanned this often all the same: another host may have
@@ -27,12 +27,14 @@ use crate::telemetry::{Step, TargetMeters};
 const QUEUE_SCAN_EVERY: Duration = Duration::from_millis(100);
 
 /// The pause after a claim that failed, at least.
-const TROUBLE_PAUSE_MIN_MS: u64 = 500;
+const TROUBLE_PAUSE_MIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Claimer {
-    pub(super) target: Arc<Target>,
+    pub(super) target: TargetName,
     pub(super) store: Store,
-    pub(super) options: Arc<SyncOptions>,
+    /// This host's id.
+    pub(super) host: String,
+    pub(super) settings: CurrentSettings,
     pub(super) size: Arc<BatchSize>,
     pub(super) gate: watch::Receiver<Gate>,
     pub(super) demand: Arc<Demand>,
@@ -66,7 +68,7 @@ impl Claimer {
     /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
         // Without it the batch size is measured again.
-        if let Ok(Some(remembered)) = self.store.batch_max(self.target.spec.name.as_str()).await {
+        if let Ok(Some(remembered)) = self.store.batch_max(self.target.as_str()).await {
             self.size.begin_with(remembered);
         }
         let mut queue =
@@ -133,7 +135,7 @@ impl Claimer {
 
     /// Claims queued deliveries. Also returns how long that took.
     async fn claim(&mut self, queue: &mut Queue) -> Option<(Batch, Duration)> {
-        let task = format!("claim for {}", self.target.spec.name);
+        let task = format!("claim for {}", self.target);
         // Before the scan, so that deliveries queued during the scan cause another one.
         queue.notified.mark_unchanged();
         queue.empty_since = None;
@@ -150,9 +152,9 @@ impl Claimer {
             Err(error) => {
                 // Logged once for an outage, not at every scan.
                 if self.trouble.note(&task, &error) {
-                    tracing::error!(target_name = %self.target.spec.name, %error, "cannot claim; trying again");
+                    tracing::error!(target_name = %self.target, %error, "cannot claim; trying again");
                 }
-                self.pause(Duration::from_millis(self.options.poll_ms.max(TROUBLE_PAUSE_MIN_MS))).await;
+                self.pause(self.settings.poll().max(TROUBLE_PAUSE_MIN)).await;
             }
         }
         None
@@ -174,7 +176,7 @@ impl Claimer {
                 queue.notified.mark_changed();
                 None
             }
-            () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => None,
+            () = tokio::time::sleep(self.settings.poll()) => None,
         };
         if claimed.is_none() {
             self.demand.cancel(&handle);
@@ -201,14 +203,18 @@ impl Claimer {
     }
 
     fn claim_request(&self) -> ClaimRequest {
-        let for_canary = self.gate.borrow().open().is_some_and(OpenGate::wants_canary_batch);
-        let batch_max = self.size.get();
+        let mut for_canary = false;
+        if let Some(open) = self.gate.borrow().open() {
+            self.size.limit_to(open.target.spec.batch_max);
+            for_canary = open.wants_canary_batch();
+        }
+        let (batch_max, options) = (self.size.get(), self.settings.options());
         ClaimRequest {
-            target: self.target.spec.name.clone(),
-            owner: self.options.host_id.clone(),
+            target: self.target.clone(),
+            owner: self.host.clone(),
             batch_max: if for_canary { batch_max.min(CANARY_MAX) } else { batch_max },
-            lease_ms: self.options.lease_ms,
-            fifo_types: self.options.fifo_types.clone(),
+            lease_ms: options.lease_ms,
+            fifo_types: options.fifo_types.clone(),
         }
     }
 

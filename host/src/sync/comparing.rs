@@ -61,10 +61,10 @@ impl Worker {
         if !canary.wants_comparison() {
             return None;
         }
-        if self.target.world() == World::Http {
+        if open.target.world() == World::Http {
             return Some(self.compare_over_http(session, open, canary, changes).await);
         }
-        let comparison = self.target.compare(&open.active, &canary.candidate, changes).await;
+        let comparison = open.target.compare(&open.active, &canary.candidate, changes).await;
         match conclude(canary, comparison) {
             Conclusion::MayDeliver => {
                 canary.compared();
@@ -93,7 +93,7 @@ impl Worker {
             }
         };
         let adapters = (&*open.active, &*canary.candidate);
-        let comparison = self.target.compare_recorded(&recorded, Some(outcomes), adapters, changes).await;
+        let comparison = open.target.compare_recorded(&recorded, Some(outcomes), adapters, changes).await;
         match conclude(canary, Ok(comparison)) {
             Conclusion::MayDeliver => {
                 canary.compared();

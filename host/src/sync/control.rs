@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::SyncOptions;
+use super::canary::Canary;
 use super::gate::{Gate, OpenGate};
+use super::options::{CurrentSettings, SyncOptions};
 use crate::domain::change::{Failure, FindingLevel, Report};
 use crate::domain::ids::TargetName;
 use crate::plugin::Adapter;
@@ -14,9 +15,13 @@ use crate::store::{BreakerState, DesiredState, Store, TargetReport, TargetState}
 use crate::target::{CheckedAdapter, Target};
 
 pub(super) struct TargetControl {
-    pub(super) target: Arc<Target>,
+    pub(super) name: TargetName,
+    /// The target that is checked and that the gate opens with. Only the supervisor replaces it.
+    pub(super) target: watch::Sender<Arc<Target>>,
     pub(super) store: Store,
-    pub(super) options: Arc<SyncOptions>,
+    /// This host's id.
+    pub(super) host: String,
+    pub(super) settings: CurrentSettings,
     pub(super) gate: watch::Sender<Gate>,
     /// Why a delivery found that the target is down, until one works there. A check only reads: it cannot show that a
     /// target which refuses every write is up again.
@@ -25,7 +30,30 @@ pub(super) struct TargetControl {
 
 impl TargetControl {
     pub(super) fn name(&self) -> &TargetName {
-        &self.target.spec.name
+        &self.name
+    }
+
+    pub(super) fn options(&self) -> Arc<SyncOptions> {
+        self.settings.options()
+    }
+
+    pub(super) fn target(&self) -> Arc<Target> {
+        self.target.borrow().clone()
+    }
+
+    /// The target as a reload has configured it, when that was not taken up yet.
+    pub(super) fn reconfigured(&self) -> Option<Arc<Target>> {
+        let wanted = self.settings.get().targets.get(&self.name).cloned()?;
+        (!Arc::ptr_eq(&wanted, &self.target.borrow())).then_some(wanted)
+    }
+
+    /// Checks, and opens the gate with, the target as a reload has configured it. Batches under way end with the one
+    /// that they began with.
+    pub(super) fn take_up_reload(&self) {
+        if let Some(wanted) = self.reconfigured() {
+            tracing::debug!(target_name = %self.name, "settings of the target replaced");
+            self.target.send_replace(wanted);
+        }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -72,13 +100,18 @@ impl TargetControl {
     /// Makes deliveries use this adapter, if the gate is open.
     pub(super) fn deliver_through(&self, active: Arc<CheckedAdapter>) {
         if self.open_gate().is_some() {
-            self.set_gate(Gate::Open(OpenGate { active, canary: None }));
+            self.set_gate(Gate::Open(self.opened(active, None)));
         }
+    }
+
+    /// The open gate of the target as it was checked.
+    pub(super) fn opened(&self, active: Arc<CheckedAdapter>, canary: Option<Arc<Canary>>) -> OpenGate {
+        OpenGate { target: self.target(), active, canary }
     }
 
     /// Checks the target with an adapter, and logs what was found.
     pub(super) async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
-        let report = self.target.check(adapter).await?;
+        let report = self.target().check(adapter).await?;
         for finding in &report.findings {
             let name = self.name();
             match finding.level {
@@ -104,7 +137,7 @@ impl TargetControl {
             None => self.is_paused(),
         };
         let active = self.checked(adapter, report.state).await;
-        self.set_gate(if is_paused { Gate::Paused } else { Gate::Open(OpenGate { active, canary: None }) });
+        self.set_gate(if is_paused { Gate::Paused } else { Gate::Open(self.opened(active, None)) });
     }
 
     /// An adapter that was just checked, with what any host has learned through it.

@@ -5,9 +5,10 @@
 //! end. Then, after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ use super::control::TargetControl;
 use super::demand::Demand;
 use super::denials::Denials;
 use super::gate::Gate;
+use super::options::{CurrentSettings, Settings, SyncOptions};
 use super::rescuer::Rescuer;
 use super::router::Router;
 use super::supervisor::Supervisor;
@@ -27,7 +29,7 @@ use super::tasks::{TaskDeath, Tasks};
 use super::trouble::StoreTrouble;
 use super::verify_schedule::ScheduledVerification;
 use super::worker::Worker;
-use super::{SyncOptions, events, leased_batch, purger, reporter};
+use super::{events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
 use crate::plugin::Runtime;
 use crate::store::{BlockedKey, HostRecord, Store, StoreError, WaitingCursor};
@@ -78,10 +80,11 @@ pub enum Breakdown {
 pub struct Daemon {
     store: Store,
     runtime: Arc<Runtime>,
-    targets: Vec<Arc<Target>>,
-    options: Arc<SyncOptions>,
-    reload: watch::Receiver<u64>,
+    host: String,
+    settings: CurrentSettings,
     meters: Arc<Meters>,
+    /// Tasks of others that end with this host. Locked only so that a daemon may be shared.
+    more: Mutex<Vec<(&'static str, BoxFuture<'static, ()>)>>,
 }
 
 /// The number of blocked keys that are listed when a run until idle ends.
@@ -114,23 +117,25 @@ struct Running {
 }
 
 impl Daemon {
-    /// Makes a daemon for these enabled targets. Whenever the number of `reload` changes, every target's adapter file
-    /// is read again.
+    /// Makes a daemon; no two have the same id of a `host`. Whenever `settings` are sent, they replace those before,
+    /// and every target's adapter file is read again. They must have the same targets.
     #[must_use]
-    pub fn new(
-        store: Store,
-        runtime: Arc<Runtime>,
-        targets: Vec<Arc<Target>>,
-        options: SyncOptions,
-        reload: watch::Receiver<u64>,
-    ) -> Self {
-        Self { store, runtime, targets, options: Arc::new(options), reload, meters: Arc::default() }
+    pub fn new(store: Store, runtime: Arc<Runtime>, host: String, settings: watch::Receiver<Arc<Settings>>) -> Self {
+        let (settings, meters) = (CurrentSettings::new(settings), Arc::default());
+        Self { store, runtime, host, settings, meters, more: Mutex::default() }
     }
 
     /// Counts in these meters.
     #[must_use]
     pub fn with_meters(self, meters: Arc<Meters>) -> Self {
         Self { meters, ..self }
+    }
+
+    /// Runs this task too. It must end at `stop`, and not before.
+    #[must_use]
+    pub fn with_task(self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::pin(task)));
+        self
     }
 
     /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` aborts the calls under
@@ -153,9 +158,14 @@ impl Daemon {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
-        let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
+        let first = self.settings.get();
+        let mut tasks = Tasks::new(Duration::from_millis(first.options.hangs_after_ms));
+        let running: Vec<_> = first.targets.values().map(|target| self.start(target, &shared, &mut tasks)).collect();
+        drop(first);
         self.start_common(host, &shared, &running, &mut tasks);
+        for (name, task) in std::mem::take(&mut *self.more.lock().unwrap_or_else(PoisonError::into_inner)) {
+            tasks.spawn(name, task);
+        }
         let pulses = tasks.pulses();
         self.meters.health().started(move || pulses.hanging());
         let mut end = tokio::select! {
@@ -171,11 +181,15 @@ impl Daemon {
         self.meters.health().stopping();
         let died_while_stopping = self.drain(&mut tasks, &abort).await;
         end.broken = end.broken.or(died_while_stopping.map(Breakdown::Task));
-        for target in &self.targets {
+        for target in self.settings.get().targets.values() {
             target.close().await;
         }
         end.summary.targets = running.iter().map(|target| (target.name.clone(), self.tally_of(target))).collect();
         Ok(end)
+    }
+
+    fn options(&self) -> Arc<SyncOptions> {
+        self.settings.options()
     }
 
     /// What the workers counted, with the changes that failed before they reached a worker.
@@ -194,12 +208,12 @@ impl Daemon {
     }
 
     fn host_record(&self) -> HostRecord {
-        let types = |target: &Arc<Target>| target.spec.aggregate_types.iter().cloned().collect();
+        let settings = self.settings.get();
         HostRecord {
-            id: self.options.host_id.clone(),
+            id: self.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            targets: self.targets.iter().map(|target| (target.spec.name.clone(), types(target))).collect(),
-            disabled: self.options.disabled_targets.clone(),
+            targets: settings.types(),
+            disabled: settings.options.disabled_targets.clone(),
         }
     }
 
@@ -207,43 +221,46 @@ impl Daemon {
     fn start_common(&self, host: HostRecord, shared: &Shared, running: &[Running], tasks: &mut Tasks) {
         let router = Router {
             store: self.store.clone(),
-            poll: Duration::from_millis(self.options.poll_ms),
+            settings: self.settings.clone(),
             demand: shared.demand.clone(),
             trouble: shared.trouble.clone(),
             meters: self.meters.clone(),
             stop: shared.stop.clone(),
         };
         tasks.spawn("router", router.run());
+        let names: Vec<_> = host.targets.keys().cloned().collect();
         let rescuer = Rescuer {
             store: self.store.clone(),
             host,
-            waiting: self.targets.iter().map(|target| (target.spec.name.clone(), WaitingCursor::default())).collect(),
-            every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
+            waiting: names.iter().map(|name| (name.clone(), WaitingCursor::default())).collect(),
+            settings: self.settings.clone(),
             demand: shared.demand.clone(),
             pulses: tasks.pulses(),
             meters: self.meters.clone(),
             stop: shared.stop.clone(),
         };
         tasks.spawn("rescuer", rescuer.run());
-        let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
-        let (retention, meters) = (self.options.retention, self.meters.clone());
-        tasks.spawn("purger", purger::run(self.store.clone(), names, retention, meters, shared.stop.clone()));
+        let (settings, meters) = (self.settings.clone(), self.meters.clone());
+        tasks.spawn("purger", purger::run(self.store.clone(), names, settings, meters, shared.stop.clone()));
         let tallies = running.iter().map(|target| (target.name.clone(), target.tally.clone())).collect();
         tasks.spawn("reporter", reporter::run(tallies, shared.stop.clone()));
     }
 
     /// Starts the tasks of one target.
     fn start(&self, target: &Arc<Target>, shared: &Shared, tasks: &mut Tasks) -> Running {
-        let name = target.spec.name.as_str();
+        let name = &target.spec.name;
         let (gate, gate_seen) = watch::channel(Gate::Unknown);
         let (event_sender, events) = events::channel();
         let (ready_sender, ready) = leased_batch::channel();
-        let tally = Arc::new(Tally::new(self.meters.of_target(name)));
+        let tally = Arc::new(Tally::new(self.meters.of_target(name.as_str())));
         let size = Arc::new(BatchSize::new(target.spec.batch_max));
+        let (configured, configured_seen) = watch::channel(target.clone());
         let control = Arc::new(TargetControl {
-            target: target.clone(),
+            name: name.clone(),
+            target: configured,
             store: self.store.clone(),
-            options: self.options.clone(),
+            host: self.host.clone(),
+            settings: self.settings.clone(),
             gate,
             unproven: Mutex::default(),
         });
@@ -252,16 +269,17 @@ impl Daemon {
             swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone(), shared.stop.clone()),
             events,
             stop: shared.stop.clone(),
-            breaker: Breaker::new(self.options.breaker),
-            reload: self.reload.clone(),
+            breaker: Breaker::default(),
+            settings: self.settings.clone(),
             probes_seen: None,
             has_delivered: false,
         };
         tasks.spawn(format!("supervisor of {name}"), supervisor.run());
         let claimer = Claimer {
-            target: target.clone(),
+            target: name.clone(),
             store: self.store.clone(),
-            options: self.options.clone(),
+            host: self.host.clone(),
+            settings: self.settings.clone(),
             size: size.clone(),
             gate: gate_seen.clone(),
             demand: shared.demand.clone(),
@@ -276,9 +294,9 @@ impl Daemon {
         let denials = Arc::new(Denials::default());
         for number in 1..=target.spec.concurrency.max(1) {
             let worker = Worker {
-                target: target.clone(),
+                name: name.clone(),
                 store: self.store.clone(),
-                options: self.options.clone(),
+                settings: self.settings.clone(),
                 demand: shared.demand.clone(),
                 gate: gate_seen.clone(),
                 events: event_sender.clone(),
@@ -293,22 +311,20 @@ impl Daemon {
             };
             tasks.spawn(format!("worker {number} of {name}"), worker.run());
         }
-        if let Some(schedule) = target.spec.verify {
-            let verification = ScheduledVerification {
-                target: target.clone(),
-                store: self.store.clone(),
-                schedule,
-                gate: gate_seen.clone(),
-                stop: shared.stop.clone(),
-            };
-            tasks.spawn(format!("verification of {name}"), verification.run());
-        }
-        Running { name: name.to_owned(), gate: gate_seen, tally }
+        let verification = ScheduledVerification {
+            name: name.clone(),
+            target: configured_seen,
+            store: self.store.clone(),
+            gate: gate_seen.clone(),
+            stop: shared.stop.clone(),
+        };
+        tasks.spawn(format!("verification of {name}"), verification.run());
+        Running { name: name.to_string(), gate: gate_seen, tally }
     }
 
     /// Waits until everything is routed, and no target that is up has anything due or in flight.
     async fn wait_until_idle(&self, running: &[Running], Shared { trouble, stop, .. }: &Shared) -> RunEnd {
-        let pause = Duration::from_millis(self.options.poll_ms.clamp(10, 100));
+        let pause = self.settings.poll().clamp(Duration::from_millis(10), Duration::from_millis(100));
         loop {
             tokio::select! {
                 () = stop.cancelled() => return RunEnd::default(),
@@ -350,15 +366,15 @@ impl Daemon {
     /// Names the targets that the store has enabled and this host lacks: other hosts deliver there.
     async fn name_targets_of_other_hosts(&self, held_up: &mut BTreeMap<String, String>) {
         let Ok(routes) = self.store.routes().await else { return };
-        let has = |name: &str| self.targets.iter().any(|target| target.spec.name.as_str() == name);
-        for route in routes.list.into_iter().filter(|route| !has(route.target.as_str())) {
+        let settings = self.settings.get();
+        for route in routes.list.into_iter().filter(|route| !settings.targets.contains_key(&route.target)) {
             held_up.insert(route.target.into(), "this host does not have it: other hosts deliver".to_owned());
         }
     }
 
     /// The keys that wait behind a failed head. They are only named, so that a store that is gone by now is no error.
     async fn blocked(&self) -> Vec<BlockedKey> {
-        let blocked = self.store.blocked_keys(&self.options.fifo_types, BLOCKED_NAMED_MAX).await;
+        let blocked = self.store.blocked_keys(&self.options().fifo_types, BLOCKED_NAMED_MAX).await;
         blocked.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot see what waits behind failed deliveries");
             Vec::new()
@@ -367,7 +383,7 @@ impl Daemon {
 
     /// The number of open deliveries when none can be delivered now; `None` while some can.
     async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
-        if self.store.has_due_work(up, &self.options.fifo_types).await? {
+        if self.store.has_due_work(up, &self.options().fifo_types).await? {
             return Ok(None);
         }
         let mut woken = 0;
@@ -375,7 +391,7 @@ impl Daemon {
             woken += self.store.wake_all_ready(target).await?;
         }
         // A worker may have woken a delivery since the first check.
-        if woken > 0 || self.store.has_due_work(up, &self.options.fifo_types).await? {
+        if woken > 0 || self.store.has_due_work(up, &self.options().fifo_types).await? {
             return Ok(None);
         }
         self.store.open_work().await.map(Some)
@@ -383,7 +399,7 @@ impl Daemon {
 
     /// Waits for the tasks to end. Returns the first one that panicked meanwhile.
     async fn drain(&self, tasks: &mut Tasks, abort: &CancellationToken) -> Option<TaskDeath> {
-        let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms));
+        let limit = tokio::time::sleep(Duration::from_millis(self.options().drain_ms));
         tokio::pin!(limit);
         let mut panicked = None;
         loop {

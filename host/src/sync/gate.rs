@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::canary::Canary;
 use crate::domain::change::Failure;
-use crate::target::CheckedAdapter;
+use crate::target::{CheckedAdapter, Target};
 
 /// Whether workers may deliver.
 #[derive(Clone)]
@@ -19,9 +19,11 @@ pub(super) enum Gate {
     Paused,
 }
 
-/// The adapters that deliveries use.
+/// What deliveries use.
 #[derive(Clone)]
 pub(super) struct OpenGate {
+    /// The target with the settings that the adapter was checked under.
+    pub(super) target: Arc<Target>,
     pub(super) active: Arc<CheckedAdapter>,
     /// A new adapter that gets a few deliveries first.
     pub(super) canary: Option<Arc<Canary>>,

@@ -17,7 +17,7 @@ use crate::target::{CheckedAdapter, Comparison};
 impl AdapterSwap {
     /// Whether what an adapter writes must be compared before it is activated.
     pub(super) fn wants_comparison(&self, loaded: &Loaded, desired: &DesiredState) -> bool {
-        self.control.options.compare_effects && desired.accepted_sha256.as_deref() != Some(loaded.sha256())
+        self.control.options().compare_effects && desired.accepted_sha256.as_deref() != Some(loaded.sha256())
     }
 
     /// Whether the file's adapter may become a canary: not while it is held. With another one in the file the hold
@@ -114,6 +114,10 @@ impl AdapterSwap {
                 return Ok(Comparison::Inconclusive("what was delivered before cannot be read"));
             }
         };
-        if changes.is_empty() { Ok(Comparison::Nothing) } else { self.control.target.compare(old, new, &changes).await }
+        if changes.is_empty() {
+            Ok(Comparison::Nothing)
+        } else {
+            self.control.target().compare(old, new, &changes).await
+        }
     }
 }

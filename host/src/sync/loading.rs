@@ -8,7 +8,7 @@ use crate::plugin::{Adapter, PluginError, read_component};
 
 impl AdapterSwap {
     pub(super) async fn load_file(&self) -> Result<Loaded, Failure> {
-        let target = &self.control.target;
+        let target = self.control.target();
         let path = &target.spec.adapter;
         let bytes =
             read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
@@ -21,7 +21,7 @@ impl AdapterSwap {
         let bytes = self.control.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
         let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
-        let world = self.control.target.world();
+        let world = self.control.target().world();
         let loaded = self.loaded(self.runtime.load_bytes(&name, bytes, world), kept).await?;
         if loaded.sha256() == sha256 {
             return Ok(loaded);
@@ -40,7 +40,7 @@ impl AdapterSwap {
         let loaded = self.stop.run_until_cancelled(loading).await;
         let adapter = loaded.ok_or_else(|| failed("the host is stopping".to_owned()))?;
         let adapter = adapter.map_err(|error| failed(error.to_string()))?;
-        self.control.target.accept(&adapter)?;
+        self.control.target().accept(&adapter)?;
         Ok(Loaded { adapter, bytes: Arc::new(bytes) })
     }
 }

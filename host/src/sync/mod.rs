@@ -23,6 +23,8 @@
 //! - the purger (`purger.rs`) deletes old finished rows; the reporter (`reporter.rs`) logs what was delivered;
 //! - where a target has a schedule for it, it is verified again and again (`verify_schedule.rs`, `verifier.rs`).
 //!
+//! What is configured is one immutable value ([`Settings`]); a reload replaces it as a whole (`options.rs`).
+//!
 //! Several hosts may work on one store at the same time: nothing here relies on being alone.
 
 mod batch_size;
@@ -64,8 +66,8 @@ pub mod fuzzing {
 }
 
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
-pub use options::{Retention, SyncOptions};
+pub use options::{Retention, Settings, SyncOptions};
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use tasks::TaskDeath;
-pub use verifier::{Repaired, Verifier, VerifyError, observed_types, repair};
+pub use verifier::{Repaired, Verifier, VerifyError, listed_types, observed_types, repair};

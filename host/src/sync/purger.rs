@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Retention;
+use super::options::CurrentSettings;
 use crate::domain::ids::TargetName;
 use crate::store::{ClockState, PurgeCursor, Store, StoreError};
 use crate::telemetry::Meters;
@@ -19,12 +20,13 @@ const STEP_PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn run(
     store: Store,
     targets: Vec<TargetName>,
-    retention: Retention,
+    mut settings: CurrentSettings,
     meters: Arc<Meters>,
     stop: CancellationToken,
 ) {
     let mut logged = ClockState::Trusted;
     loop {
+        let retention = settings.options().retention;
         match purge_by_clock(&store, &targets, retention, &stop, &mut logged).await {
             Ok(0) => {}
             Ok(deleted) => {
@@ -35,6 +37,8 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            // The rows may be kept for less time now.
+            () = settings.changed() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
@@ -72,7 +76,8 @@ async fn purge_by_clock(
     let age_ms = retention.finished_ms;
     Ok(purge(store, targets, age_ms, stop).await?
         + purge_journal(store, retention.journal_ms, stop).await?
-        + store.purge_notices(age_ms).await?)
+        + store.purge_notices(age_ms).await?
+        + store.purge_alerts(age_ms).await?)
 }
 
 async fn purge(

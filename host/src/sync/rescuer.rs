@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::demand::Demand;
+use super::options::CurrentSettings;
 use super::roster::{Difference, differences};
 use super::tasks::Pulses;
 use super::trouble::StoreTrouble;
@@ -22,7 +23,7 @@ pub(super) struct Rescuer {
     pub(super) host: HostRecord,
     /// This host's targets, each with the cursor of the next scan for ready deliveries that still wait.
     pub(super) waiting: BTreeMap<TargetName, WaitingCursor>,
-    pub(super) every: Duration,
+    pub(super) settings: CurrentSettings,
     pub(super) demand: Arc<Demand>,
     pub(super) pulses: Pulses,
     pub(super) meters: Arc<Meters>,
@@ -37,6 +38,7 @@ impl Rescuer {
         // For the log alone: a host that cannot send its heartbeat may still deliver.
         let trouble = StoreTrouble::default();
         loop {
+            self.register_again(&trouble).await;
             self.beat(&mut hanging, &trouble).await;
             self.reclaim(&trouble).await;
             self.wake(&trouble).await;
@@ -44,13 +46,34 @@ impl Rescuer {
                 Ok(found) => report(&mut known, found),
                 Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
             }
+            let every = self.every();
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = tokio::time::sleep(self.every) => {}
+                () = self.settings.changed() => {}
+                () = tokio::time::sleep(every) => {}
             }
         }
         if let Err(error) = self.store.host_stopped(&self.host.id).await {
             tracing::debug!(%error, "cannot record that this host has stopped");
+        }
+    }
+
+    /// Three times as often as a lease lasts.
+    fn every(&self) -> Duration {
+        Duration::from_millis((self.settings.options().lease_ms / 3).clamp(100, 5_000))
+    }
+
+    /// Registers this host as a start does, when a reload has changed the types that its targets take: what is routed
+    /// depends on it, and other hosts compare it with theirs.
+    async fn register_again(&mut self, trouble: &StoreTrouble) {
+        let host = HostRecord { targets: self.settings.get().types(), ..self.host.clone() };
+        if host.targets == self.host.targets {
+            return;
+        }
+        let registered = self.store.register_host(&host).await;
+        log_once(trouble, "register the types of this host's targets", registered.as_ref().err());
+        if registered.is_ok() {
+            self.host = host;
         }
     }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::demand::{Demand, PendingRequest};
 use super::leased_batch::release;
+use super::options::CurrentSettings;
 use super::trouble::StoreTrouble;
 use crate::domain::ids::TargetName;
 use crate::store::{ClaimedIds, DirectRequest, RequestId, Routed, Routes, ScanCursor, Store, StoreError};
@@ -30,7 +31,7 @@ const TASK: &str = "route";
 
 pub(super) struct Router {
     pub(super) store: Store,
-    pub(super) poll: Duration,
+    pub(super) settings: CurrentSettings,
     pub(super) demand: Arc<Demand>,
     pub(super) trouble: StoreTrouble,
     pub(super) meters: Arc<Meters>,
@@ -46,7 +47,7 @@ struct Progress {
 
 impl Router {
     /// Routes until `stop`. While changes come it scans every few milliseconds; each scan that finds nothing doubles
-    /// the pause, up to `poll`.
+    /// the pause, up to `poll_ms`.
     pub(super) async fn run(self) {
         let mut progress = Progress { routes: None, cursor: ScanCursor::of_routing() };
         let mut pause = POLL_MIN;
@@ -73,7 +74,7 @@ impl Router {
                     if routed.routes_changed {
                         continue;
                     }
-                    pause = (pause * 2).min(self.poll);
+                    pause = (pause * 2).min(self.settings.poll());
                 }
                 Err(error) => {
                     self.demand.put(requests);
@@ -81,7 +82,7 @@ impl Router {
                     if self.trouble.note(TASK, &error) {
                         tracing::error!(%error, "the router cannot reach the store; it keeps trying");
                     }
-                    pause = self.poll;
+                    pause = self.settings.poll();
                 }
             }
             tokio::select! {
@@ -96,7 +97,12 @@ impl Router {
     async fn route(&self, progress: &mut Progress, requests: &[DirectRequest]) -> Result<Routed, StoreError> {
         let routes = match progress.routes.take() {
             Some(routes) => routes,
-            None => self.store.routes().await?,
+            None => {
+                let settings = self.settings.get();
+                let (targets, fifo_types) =
+                    (settings.types().into_keys().collect(), settings.options.fifo_types.clone());
+                self.store.routes().await?.in_order(targets, fifo_types)
+            }
         };
         if routes.list.is_empty() {
             return Ok(Routed::default());

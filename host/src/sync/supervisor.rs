@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,7 @@ use super::breaker::Breaker;
 use super::control::TargetControl;
 use super::events::{Handled, TargetEvent};
 use super::gate::Gate;
+use super::options::CurrentSettings;
 use super::swap::AdapterSwap;
 use crate::domain::change::Failure;
 use crate::store::{BreakerState, TargetState};
@@ -22,8 +23,8 @@ pub(super) struct Supervisor {
     pub(super) events: mpsc::Receiver<TargetEvent>,
     pub(super) stop: CancellationToken,
     pub(super) breaker: Breaker,
-    /// Changes when the adapter's file must be read again (SIGHUP).
-    pub(super) reload: watch::Receiver<u64>,
+    /// Change when an operator has asked for a reload (SIGHUP): the adapter's file is read again too.
+    pub(super) settings: CurrentSettings,
     /// The number of probes that operators had requested when this host last read it; `None` before the first time.
     pub(super) probes_seen: Option<i64>,
     /// A delivery was confirmed since the last tick.
@@ -50,6 +51,7 @@ impl Supervisor {
         // The failure that a worker waits for. It is dropped as soon as the gate has been set.
         let mut handled: Option<Handled> = None;
         while !self.stop.is_cancelled() {
+            self.control.take_up_reload();
             let current = match self.swap.current().await {
                 Ok(current) => current,
                 Err(_) if self.stop.is_cancelled() => return,
@@ -96,7 +98,7 @@ impl Supervisor {
     /// pauses.
     async fn supervise(&mut self) -> Ended {
         let checked = Instant::now();
-        let every = Duration::from_millis(self.control.options.watch_ms);
+        let every = Duration::from_millis(self.control.options().watch_ms);
         let mut tick = checked + every;
         loop {
             // A busy target reports continuously, which must not delay file changes and operators' requests.
@@ -110,6 +112,10 @@ impl Supervisor {
                     self.has_delivered = true;
                 }
                 Woken::Event(TargetEvent::CanaryTried(canary, result)) => self.swap.judge(&canary, result).await,
+                Woken::Reload if self.control.reconfigured().is_some() => {
+                    self.swap.forget_file();
+                    return Ended::Recheck;
+                }
                 Woken::Reload => self.swap.reload().await,
                 Woken::Stop => return Ended::Recheck,
                 Woken::Tick => {
@@ -120,7 +126,7 @@ impl Supervisor {
                     }
                     self.prove_when_idle().await;
                     self.correct_report().await;
-                    let recheck = Duration::from_millis(self.control.options.recheck_ms);
+                    let recheck = Duration::from_millis(self.control.options().recheck_ms);
                     if checked.elapsed() > recheck && !self.swap.has_canary() {
                         return Ended::Recheck;
                     }
@@ -131,7 +137,8 @@ impl Supervisor {
 
     /// Shuts the gate for the breaker's pause, or until its adapter's file changes.
     async fn back_off(&mut self, failure: Failure, handled: Option<Handled>) {
-        let pause = self.breaker.failed(failure.retry_after_ms, rand::random());
+        let policy = self.control.options().breaker;
+        let pause = self.breaker.failed(&policy, failure.retry_after_ms, rand::random());
         self.shut(failure, pause).await;
         drop(handled);
         if self.wait_for_file_or(pause).await {
@@ -145,8 +152,8 @@ impl Supervisor {
         if self.control.unproven().is_none() || self.control.open_gate().is_none() {
             return;
         }
-        let (name, fifo_types) = (self.control.name(), &self.control.options.fifo_types);
-        match self.control.store.has_due_work(&[name.as_str()], fifo_types).await {
+        let (name, options) = (self.control.name(), self.control.options());
+        match self.control.store.has_due_work(&[name.as_str()], &options.fifo_types).await {
             Ok(true) => {}
             Ok(false) => self.control.prove().await,
             Err(error) => tracing::debug!(target_name = %name, %error, "cannot see whether anything is due"),
@@ -210,7 +217,7 @@ impl Supervisor {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
             Some(event) = self.events.recv() => Woken::Event(event),
-            Ok(()) = self.reload.changed() => Woken::Reload,
+            () = self.settings.changed() => Woken::Reload,
             () = tokio::time::sleep(limit) => Woken::Tick,
         }
     }
@@ -224,7 +231,7 @@ impl Supervisor {
             if left.is_zero() {
                 return false;
             }
-            match self.wait(left.min(Duration::from_millis(self.control.options.watch_ms))).await {
+            match self.wait(left.min(Duration::from_millis(self.control.options().watch_ms))).await {
                 Woken::Stop => return false,
                 Woken::Event(_) => {}
                 Woken::Reload => return true,

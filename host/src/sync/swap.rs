@@ -108,7 +108,7 @@ impl AdapterSwap {
     }
 
     async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
-        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        self.stamp = file_stamp(&self.control.target().spec.adapter).await;
         let desired = self.control.desired_state().await;
         self.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
@@ -156,7 +156,7 @@ impl AdapterSwap {
         if self.is_undecided() {
             return self.activate_idle_canary().await;
         }
-        let stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let stamp = file_stamp(&self.control.target().spec.adapter).await;
         let has_new_file = stamp != self.stamp && stamp.is_some();
         let desired = self.control.desired_state().await.unwrap_or_default();
         let is_requested = self.reloads_seen.is_some_and(|seen| seen < desired.reload_requests);
@@ -174,7 +174,7 @@ impl AdapterSwap {
         if self.is_undecided() {
             return;
         }
-        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        self.stamp = file_stamp(&self.control.target().spec.adapter).await;
         let desired = self.control.desired_state().await.unwrap_or_default();
         self.consider_file(&desired).await;
     }
@@ -212,7 +212,7 @@ impl AdapterSwap {
         let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());
         let candidate = self.control.checked(loaded.adapter.clone(), report.state).await;
         let canary = Arc::new(Canary::new(candidate, wants_comparison));
-        self.control.set_gate(Gate::Open(OpenGate { active, canary: Some(canary.clone()) }));
+        self.control.set_gate(Gate::Open(self.control.opened(active, Some(canary.clone()))));
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
         self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
@@ -304,6 +304,11 @@ impl AdapterSwap {
         true
     }
 
+    /// Has the file read again at the next look, although nothing shows that it changed.
+    pub(super) fn forget_file(&mut self) {
+        self.stamp = None;
+    }
+
     /// Drops the canary when the target fails or is paused. An adapter that was not activated yet becomes a canary
     /// again later.
     pub(super) fn forget_canary(&mut self) {
@@ -314,7 +319,7 @@ impl AdapterSwap {
     }
 
     fn end_canary(&self) {
-        if let Some(OpenGate { active, canary: Some(_) }) = self.control.open_gate() {
+        if let Some(OpenGate { active, canary: Some(_), .. }) = self.control.open_gate() {
             self.control.deliver_through(active);
         }
     }
@@ -406,17 +411,17 @@ impl AdapterSwap {
             version: &descriptor.version,
             sha256: loaded.adapter.sha256(),
             reason,
-            host: &self.control.options.host_id,
+            host: &self.control.host,
         }
     }
 
     async fn other_hosts_running(&self) -> bool {
-        self.control.store.other_hosts(&self.control.options.host_id).await.unwrap_or(0) > 0
+        self.control.store.other_hosts(&self.control.host).await.unwrap_or(0) > 0
     }
 
     /// Whether the adapter's file has changed since it was read.
     pub(super) async fn has_new_file(&self) -> bool {
-        file_stamp(&self.control.target.spec.adapter).await != self.stamp
+        file_stamp(&self.control.target().spec.adapter).await != self.stamp
     }
 }
 

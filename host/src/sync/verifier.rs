@@ -1,25 +1,31 @@
 //! Verifies a target: asks its adapter what the target holds now, and compares that with what was delivered.
 //!
-//! It reads the store's links page by page and observes each page in one call, in which nothing can be written. It
+//! It reads the store's links page by page and observes each page in one call, in which nothing can be written. Then it
+//! lists what the target has of ours, where the adapter can, and looks for what the store does not know. It
 //! takes no lease and changes nothing at the target. [`repair`] corrects records that differ. It only queues their
 //! states: the workers deliver these as any other change, behind their fence and by the target's policy for edits.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::domain::change::{Failure, RemoteEdit, Subject};
+use crate::domain::change::{Failure, FailureKind, OwnPage, OwnQuery, RemoteEdit, Subject};
 use crate::domain::ids::{AggregateKey, TargetName};
 use crate::domain::verification::Finding;
 use crate::plugin::Adapter;
 use crate::store::{FoundRecord, LinkedRecord, Resend, Store, StoreError, Verification, VerificationCounts};
-use crate::target::{CheckedAdapter, Finish, Target, TargetKind};
+use crate::target::{CallFailure, CheckedAdapter, Finish, Target, TargetKind};
 
 /// Records that one call observes at a database: a number of statements that does not grow with them.
 const DATABASE_PAGE: u32 = 500;
 /// The same over HTTP, where each record is a request.
 const HTTP_PAGE: u32 = 50;
+/// Records of ours that one call lists.
+const LIST_PAGE: u32 = 500;
 /// Records that one repair sends again at once.
 const REPAIR_CHUNK: u32 = 1_000;
+
+/// The longest name of a type whose records are listed: the store puts a mark in front of it.
+const TYPE_CHARS_MAX: usize = 64;
 
 /// Why a verification cannot go on. It resumes where it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,16 @@ pub fn observed_types(adapter: &Adapter, types: &[String]) -> Vec<String> {
     observed
 }
 
+/// Those of the types of a verification whose records of ours its adapter lists.
+#[must_use]
+pub fn listed_types(adapter: &Adapter, types: &[String]) -> Vec<String> {
+    if adapter.lists() {
+        types.iter().filter(|kind| kind.len() < TYPE_CHARS_MAX).cloned().collect()
+    } else {
+        Vec::new()
+    }
+}
+
 impl Verifier<'_> {
     /// Checks the next page. Returns its number of records, and `None` when the verification has ended.
     ///
@@ -61,6 +77,9 @@ impl Verifier<'_> {
         if verification.is_over() {
             self.store.finish_verification(verification).await?;
             return Ok(None);
+        }
+        if let Some(aggregate_type) = verification.listing().map(str::to_owned) {
+            return self.list(verification, &aggregate_type).await.map(Some);
         }
         let page = self.store.verification_page(verification, self.page()).await?;
         let differing = self.differing(&page).await?;
@@ -83,6 +102,30 @@ impl Verifier<'_> {
         } else {
             Err(VerifyError::Overtaken)
         }
+    }
+
+    /// Lists the next page of what the target has of ours. Returns its number of records. A type that the target or its
+    /// adapter cannot list is passed over: what is known of the links stays as true.
+    async fn list(&self, verification: &mut Verification, aggregate_type: &str) -> Result<u64, VerifyError> {
+        let target = self.target.spec.name.as_str();
+        let limit = self.rate.map_or(LIST_PAGE, |rate| LIST_PAGE.min(rate));
+        let query = OwnQuery { aggregate_type, after: verification.place(), limit };
+        let (page, _) = self.target.session(Finish::RollBack).list_own(self.adapter, &query).await;
+        let (records, moved) = match page.map_err(CallFailure::into_failure) {
+            Ok(page) => {
+                let records = count(page.records.len());
+                let unknown = self.store.not_in_store(target, aggregate_type, &page.records).await?;
+                let page = OwnPage { records: unknown, ..page };
+                (records, self.store.put_listed_page(verification, records, page).await?)
+            }
+            Err(failure) if ends_the_list(failure.kind) => {
+                let reason = failure.message;
+                tracing::warn!(target_name = %target, aggregate_type, %reason, "cannot list what the target has of ours");
+                (0, self.store.put_not_listed(verification).await?)
+            }
+            Err(failure) => return Err(VerifyError::Target(failure)),
+        };
+        if moved { Ok(records) } else { Err(VerifyError::Overtaken) }
     }
 
     /// Records that one call observes; never more than one second's worth.
@@ -115,6 +158,11 @@ impl Verifier<'_> {
         let compared = page.iter().zip(&found);
         Ok(compared.filter_map(|(record, found)| Some((record, Finding::of(&record.subject.link, found)?))).collect())
     }
+}
+
+/// Whether a failure is the list's own, so that the same call would fail again.
+fn ends_the_list(kind: FailureKind) -> bool {
+    !kind.is_target_wide() && !matches!(kind, FailureKind::Transient | FailureKind::Delayed)
 }
 
 /// What a repair did.

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::SyncOptions;
 use super::batch_size::BatchSize;
 use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
 use super::demand::Demand;
@@ -22,12 +21,14 @@ use super::fence::StoreFence;
 use super::gate::{Gate, OpenGate};
 use super::journal::{self, Ended};
 use super::leased_batch::{LeasedBatch, ReadyBatches};
+use super::options::CurrentSettings;
 use super::settlement::settlements;
 use super::tally::Tally;
 use super::trouble::StoreTrouble;
 use crate::domain::attempt::Attempt;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::{Delivery, Settlement};
+use crate::domain::ids::TargetName;
 use crate::plugin::AttemptRecorder;
 use crate::store::{BatchResults, Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
@@ -40,9 +41,9 @@ const CRASHED_BATCHES_MAX: u32 = 3;
 const SETTLE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) struct Worker {
-    pub(super) target: Arc<Target>,
+    pub(super) name: TargetName,
     pub(super) store: Store,
-    pub(super) options: Arc<SyncOptions>,
+    pub(super) settings: CurrentSettings,
     pub(super) demand: Arc<Demand>,
     pub(super) gate: watch::Receiver<Gate>,
     pub(super) events: EventSender,
@@ -75,12 +76,15 @@ impl Worker {
         }
     }
 
+    /// Delivers and settles one batch, from its begin to its end under the same settings.
     async fn work(&mut self, open: &OpenGate, batch: LeasedBatch) {
         let started = Instant::now();
+        let (target, options) = (&open.target, self.settings.options());
         let is_small = batch.deliveries.len() <= CANARY_MAX as usize;
         let canary = open.canary.as_ref().filter(|canary| is_small && canary.take());
-        let recorder = self.options.journal.then(AttemptRecorder::default);
-        let session = self.target.session(Finish::Commit(Arc::new(self.fence(&batch)))).with_recorder(recorder.clone());
+        let recorder = options.journal.then(AttemptRecorder::default);
+        let fence = Arc::new(self.fence(target, &batch));
+        let session = target.session(Finish::Commit(fence)).with_recorder(recorder.clone());
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
         let delivering = async {
             if batch.trace.is_recorded() {
@@ -93,7 +97,7 @@ impl Worker {
             delivered = delivering => delivered,
             () = batch.keep_alive() => Err(FenceLost),
             () = self.abort.cancelled() => {
-                return self.abort_call(&session, batch).await;
+                return abort_call(target, &session, batch).await;
             }
         };
         self.tally.meters.took(Step::Adapter, started.elapsed());
@@ -120,9 +124,9 @@ impl Worker {
             self.size.observe(changes.len(), started.elapsed());
         }
         let target_failure = target_failure.or_else(|| self.denials.judge(&mut outcomes));
-        let id_column = self.target.spec.id_column;
+        let id_column = target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
-        let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
+        let settled = settlements(&batch.deliveries, outcomes, &options.retry, takes_id, rand::random);
         let ended = Ended {
             settlements: &settled,
             in_doubt: &in_doubt,
@@ -131,12 +135,12 @@ impl Worker {
         };
         let attempt = journal::attempt(recorder.as_ref(), started.elapsed(), &ended);
         batch.trace.settled(&settled);
-        let settling = Box::pin(self.settle(&batch, &settled, &in_doubt, attempt.as_ref()));
+        let settling = Box::pin(self.settle(target, &batch, &settled, &in_doubt, attempt.as_ref()));
         batch.trace.step(Step::Settle, settling).await;
         self.remember_size(remembered).await;
         self.remember_learned(&open.active).await;
         tracing::debug!(
-            target_name = %self.target.spec.name,
+            target_name = %self.name,
             lease_id = batch.lease.id.get(),
             deliveries = settled.len(),
             elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -168,9 +172,8 @@ impl Worker {
         if now == before {
             return;
         }
-        let target = &self.target.spec.name;
-        if let Err(error) = self.store.remember_batch_max(target.as_str(), now).await {
-            tracing::debug!(target_name = %target, %error, "the batch size was not remembered");
+        if let Err(error) = self.store.remember_batch_max(self.name.as_str(), now).await {
+            tracing::debug!(target_name = %self.name, %error, "the batch size was not remembered");
         }
     }
 
@@ -178,17 +181,16 @@ impl Worker {
     /// is active.
     async fn remember_learned(&self, active: &CheckedAdapter) {
         let Some(learned) = active.take_new() else { return };
-        let target = &self.target.spec.name;
-        if let Err(error) = self.store.remember_learned(target.as_str(), active.basis(), &learned).await {
-            tracing::debug!(target_name = %target, %error, "what was learned was not kept");
+        if let Err(error) = self.store.remember_learned(self.name.as_str(), active.basis(), &learned).await {
+            tracing::debug!(target_name = %self.name, %error, "what was learned was not kept");
         }
     }
 
-    fn fence(&self, batch: &LeasedBatch) -> StoreFence {
+    fn fence(&self, target: &Target, batch: &LeasedBatch) -> StoreFence {
         StoreFence {
             store: self.store.clone(),
             lease: batch.lease.clone(),
-            in_doubt_ms: self.target.in_doubt_ms().unwrap_or_default(),
+            in_doubt_ms: target.in_doubt_ms().unwrap_or_default(),
             meters: self.tally.meters.clone(),
         }
     }
@@ -244,32 +246,17 @@ impl Worker {
         measured
     }
 
-    /// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other
-    /// is released.
-    async fn abort_call(&self, session: &TargetSession<'_>, batch: LeasedBatch) {
-        let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
-        if session.fates().unanswered() == 0 {
-            tracing::info!(%target_name, lease_id, "call aborted");
-            return batch.release().await;
-        }
-        tracing::warn!(
-            %target_name,
-            lease_id,
-            in_doubt_ms = self.target.in_doubt_ms().unwrap_or_default(),
-            "call aborted with a request that was not answered: its batch waits until its lease expires"
-        );
-    }
-
     /// Settles a batch. Changes in doubt keep the lease: no other state of these aggregates is delivered until the
     /// server must have finished.
     async fn settle(
         &self,
+        target: &Target,
         batch: &LeasedBatch,
         settlements: &[Settlement],
         in_doubt: &[bool],
         attempt: Option<&Attempt>,
     ) {
-        let id_column = self.target.spec.id_column;
+        let id_column = target.spec.id_column;
         let of = |wanted: bool| -> Vec<Settlement> {
             let chosen = settlements.iter().zip(in_doubt).filter(|(_, in_doubt)| **in_doubt == wanted);
             chosen.map(|(settlement, _)| settlement.clone()).collect()
@@ -283,7 +270,7 @@ impl Worker {
             target_name = %batch.lease.target,
             lease_id = batch.lease.id.get(),
             deliveries = doubtful.len(),
-            in_doubt_ms = self.target.in_doubt_ms().unwrap_or_default(),
+            in_doubt_ms = target.in_doubt_ms().unwrap_or_default(),
             "a request was sent and not answered: its deliveries wait until the server can no longer be working on it"
         );
         let results = BatchResults { settlements: &of(false), in_doubt: &doubtful, id_column, attempt };
@@ -293,7 +280,7 @@ impl Worker {
     /// Retries during a short outage of the store. After that the lease expires, and the next attempt finds the records
     /// that are already at the target.
     async fn settle_all(&self, batch: &LeasedBatch, results: &BatchResults<'_>) {
-        let until = Instant::now() + Duration::from_millis(self.options.lease_ms);
+        let until = Instant::now() + Duration::from_millis(batch.lease.lease_ms);
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
         let task = format!("settle at {target_name}");
         loop {
@@ -354,4 +341,20 @@ impl Worker {
             Err(error) => tracing::warn!(%target_name, %error, "cannot look for dependents to send again"),
         }
     }
+}
+
+/// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other
+/// is released.
+async fn abort_call(target: &Target, session: &TargetSession<'_>, batch: LeasedBatch) {
+    let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
+    if session.fates().unanswered() == 0 {
+        tracing::info!(%target_name, lease_id, "call aborted");
+        return batch.release().await;
+    }
+    tracing::warn!(
+        %target_name,
+        lease_id,
+        in_doubt_ms = target.in_doubt_ms().unwrap_or_default(),
+        "call aborted with a request that was not answered: its batch waits until its lease expires"
+    );
 }

@@ -16,6 +16,7 @@ mod compare_statements;
 mod deliver;
 mod dry_run;
 mod exact_user;
+mod list_own;
 mod observe;
 mod privileges;
 mod session;

@@ -70,6 +70,41 @@ pub struct Target {
     pub(super) has_worked: AtomicBool,
 }
 
+/// What the connections to a database are made with.
+#[derive(PartialEq, Eq)]
+struct ConnectionSettings<'a> {
+    locator: &'a Locator,
+    connections_max: u32,
+    statement_timeout: Duration,
+    query_bytes_max: u64,
+}
+
+impl<'a> ConnectionSettings<'a> {
+    /// `None` over HTTP.
+    fn of(spec: &'a TargetSpec) -> Option<Self> {
+        match &spec.kind {
+            TargetKind::Database { locator, connections_max, .. } => {
+                Some(Self::new(locator, *connections_max, &spec.limits))
+            }
+            TargetKind::Http { .. } => None,
+        }
+    }
+
+    fn new(locator: &'a Locator, connections_max: u32, limits: &Limits) -> Self {
+        let Limits { deadline_ms, query_bytes_max, .. } = *limits;
+        // Shorter than the call's own deadline, so that a database that does not answer is reported as such, and not as
+        // the adapter's fault.
+        let statement_timeout = Duration::from_millis(deadline_ms - deadline_ms / 10);
+        Self { locator, connections_max, statement_timeout, query_bytes_max }
+    }
+
+    fn open(self, target: &TargetName) -> Result<Database, PluginError> {
+        let Self { locator, connections_max, statement_timeout, query_bytes_max } = self;
+        Database::of_target(locator.clone(), connections_max, statement_timeout, query_bytes_max)
+            .map_err(|error| PluginError::Access { target: target.to_string(), reason: error.message })
+    }
+}
+
 pub(super) enum Access {
     Database { database: Database, sql: Arc<SqlAccess>, reading: Arc<SqlAccess> },
     Http(Arc<HttpAccess>),
@@ -81,18 +116,26 @@ impl Target {
     /// # Errors
     /// When a URL, a certificate or a credential is not valid.
     pub fn new(spec: TargetSpec) -> Result<Self, PluginError> {
-        // Shorter than the call's own deadline, so that a database that does not answer is reported as such, and not as
-        // the adapter's fault.
-        let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
+        Self::with_connections(spec, None)
+    }
+
+    /// The same target under other settings. It goes on with the connections to a database where these settings are not
+    /// about connections. Calls under way end as they began.
+    ///
+    /// # Errors
+    /// As [`Target::new`].
+    pub fn reconfigured(&self, spec: TargetSpec) -> Result<Self, PluginError> {
+        let open = self.database().filter(|_| ConnectionSettings::of(&self.spec) == ConnectionSettings::of(&spec));
+        Self::with_connections(spec, open.cloned())
+    }
+
+    fn with_connections(spec: TargetSpec, open: Option<Database>) -> Result<Self, PluginError> {
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
-                database: Database::of_target(
-                    locator.clone(),
-                    *connections_max,
-                    statement_timeout,
-                    spec.limits.query_bytes_max,
-                )
-                .map_err(|error| PluginError::Access { target: spec.name.to_string(), reason: error.message })?,
+                database: match open {
+                    Some(open) => open,
+                    None => ConnectionSettings::new(locator, *connections_max, &spec.limits).open(&spec.name)?,
+                },
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
                 reading: SqlAccess::new(locator.dialect(), grants.for_reading()),
             },
@@ -140,6 +183,15 @@ impl Target {
         match &self.access {
             Access::Database { database, .. } => Some(database),
             Access::Http(_) => None,
+        }
+    }
+
+    /// When the certificate of its HTTPS server ends, milliseconds since 1970-01-01 UTC; `None` before a connection.
+    #[must_use]
+    pub fn certificate_ends_at(&self) -> Option<i64> {
+        match &self.access {
+            Access::Http(http) => http.certificate_ends_at(),
+            Access::Database { .. } => None,
         }
     }
 

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use super::health::Health;
 use super::process::ProcessGauges;
 use super::step::{ROUTE, Step};
-use super::store_gauges::StoreGauges;
+use super::store_gauges::{StoreGauges, StoreReading};
 use super::trace;
 use crate::domain::change::FailureKind;
 use crate::domain::delivery::{Settlement, Status};
@@ -37,6 +37,7 @@ const MEBIBYTES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1_024.
 type OfTarget = [(&'static str, String); 1];
 type OfStep = [(&'static str, String); 2];
 type OfOutcome = [(&'static str, String); 3];
+type OfSending = [(&'static str, &'static str); 2];
 
 /// The value of the label `kind` where nothing failed.
 const NO_KIND: &str = "none";
@@ -49,9 +50,11 @@ pub struct Meters {
     families: Families,
     changes_routed: Counter,
     rows_purged: Counter,
+    reload_worked: Gauge,
     route_seconds: Histogram,
     health: Arc<Health>,
     store: Option<Arc<StoreGauges>>,
+    alert_messages: Family<OfSending, Counter>,
 }
 
 /// What is counted for each target.
@@ -105,13 +108,31 @@ impl Meters {
         ours.register("changes_routed", "Changes that this host entered as deliveries", changes_routed.clone());
         let rows_purged = Counter::default();
         ours.register("rows_purged", "Old finished rows that this host deleted", rows_purged.clone());
+        let reload_worked = Gauge::default();
+        reload_worked.set(1);
+        let help = "Whether the last reload of the configuration was taken over";
+        ours.register("config_last_reload_successful", help, reload_worked.clone());
         let families = Families::registered(ours);
         let store = store.map(|store| Arc::new(StoreGauges::new(store)));
         if let Some(store) = &store {
             ours.register_collector(Box::new(store.clone()));
         }
+        let alert_messages = Family::<OfSending, Counter>::default();
+        let help = "Messages of alerts that this host sent, or failed to send";
+        ours.register("alert_messages", help, alert_messages.clone());
         let route_seconds = families.step_seconds.get_or_create_owned(&of_step("", ROUTE));
-        Self { registry, families, changes_routed, rows_purged, route_seconds, health: Arc::default(), store }
+        let health = Arc::default();
+        Self {
+            registry,
+            families,
+            changes_routed,
+            rows_purged,
+            reload_worked,
+            route_seconds,
+            health,
+            store,
+            alert_messages,
+        }
     }
 
     /// What the tasks of one target count.
@@ -133,6 +154,11 @@ impl Meters {
         self.route_seconds.observe(took.as_secs_f64());
     }
 
+    /// The configuration was reloaded, or could not be.
+    pub fn reloaded(&self, worked: bool) {
+        self.reload_worked.set(i64::from(worked));
+    }
+
     /// Old rows were deleted.
     pub fn purged(&self, rows: u64) {
         self.rows_purged.inc_by(rows);
@@ -141,6 +167,38 @@ impl Meters {
     /// A batch of any host was taken over because its lease had expired.
     pub fn lease_expired(&self, target: &str) {
         self.families.leases_expired.get_or_create_owned(&of_target(target)).inc();
+    }
+
+    /// How many leases of a target's batches this host has lost or taken over since its start.
+    #[must_use]
+    pub fn leases_ended_early(&self, target: &str) -> u64 {
+        let Families { leases_lost, leases_expired, .. } = &self.families;
+        let label = of_target(target);
+        leases_lost.get_or_create_owned(&label).get() + leases_expired.get_or_create_owned(&label).get()
+    }
+
+    /// A message of an alert was sent over a channel, or not.
+    pub fn alert_message(&self, channel: &'static str, is_sent: bool) {
+        let outcome = if is_sent { "sent" } else { "failed" };
+        self.alert_messages.get_or_create_owned(&[("channel", channel), ("outcome", outcome)]).inc();
+    }
+
+    /// A channel of alerts that has sent nothing yet.
+    pub fn has_channel(&self, channel: &'static str) {
+        for outcome in ["sent", "failed"] {
+            self.alert_messages.get_or_create_owned(&[("channel", channel), ("outcome", outcome)]);
+        }
+    }
+
+    /// What the store holds, read anew when the last reading is older than a few seconds.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the meters have no store.
+    pub async fn store_reading(&self) -> Result<Arc<StoreReading>, String> {
+        match &self.store {
+            Some(store) => store.refresh().await,
+            None => Err("there is no store".to_owned()),
+        }
     }
 
     /// Everything as Prometheus reads it. What comes from the store is read anew when it is older than a few seconds.

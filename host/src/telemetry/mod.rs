@@ -28,6 +28,7 @@ pub use health::{Health, Readiness};
 pub use listener::{Listener, StatusSource};
 pub use meters::{Meters, TargetMeters};
 pub use otlp::{Otlp, OtlpError};
-pub use service_manager::{reloaded, report};
+pub use service_manager::{reloaded, reloading, report};
 pub use step::Step;
+pub use store_gauges::StoreReading;
 pub use trace::{BatchTrace, step};

@@ -43,18 +43,23 @@ pub async fn report(health: Arc<Health>) {
     }
 }
 
-/// Reports that what an operator has changed was taken up.
+/// Reports that a reload has begun. [`reloaded`] must follow, whether it worked or not: until then systemd waits.
 #[cfg(target_os = "linux")]
-pub fn reloaded() {
+pub fn reloading() {
     use sd_notify::NotifyState;
 
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => {
-            send(&[NotifyState::Reloading, now]);
-            send(&[NotifyState::Ready]);
-        }
+        Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "cannot read the time for the service manager"),
     }
+}
+
+/// Reports that a reload has ended, and the status since then.
+#[cfg(target_os = "linux")]
+pub fn reloaded(status: &str) {
+    use sd_notify::NotifyState;
+
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 #[cfg(target_os = "linux")]
@@ -68,4 +73,7 @@ fn send(states: &[sd_notify::NotifyState<'_>]) {
 pub async fn report(_: Arc<Health>) {}
 
 #[cfg(not(target_os = "linux"))]
-pub fn reloaded() {}
+pub fn reloading() {}
+
+#[cfg(not(target_os = "linux"))]
+pub fn reloaded(_: &str) {}

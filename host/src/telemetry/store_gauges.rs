@@ -13,7 +13,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::paced::Paced;
-use crate::store::{Counts, StatusSnapshot, Store, TargetStatus, VerificationCounts};
+use crate::domain::alerts::AlertKind;
+use crate::store::{Alert, Counts, StatusSnapshot, Store, TargetStatus, VerificationCounts};
 
 /// The states of a breaker, as the store has them.
 const BREAKER_STATES: [&str; 3] = ["closed", "open", "half-open"];
@@ -21,14 +22,15 @@ const BREAKER_STATES: [&str; 3] = ["closed", "open", "half-open"];
 /// The store's content, read now and then.
 pub(super) struct StoreGauges {
     store: Store,
-    paced: Paced<Arc<Reading>>,
+    paced: Paced<Arc<StoreReading>>,
 }
 
-/// The store at one moment.
+/// The store at one moment, for whoever watches it: metrics and alerts.
 #[derive(Clone, Debug, Default)]
-struct Reading {
-    status: StatusSnapshot,
-    conflicts: u64,
+pub struct StoreReading {
+    pub status: StatusSnapshot,
+    pub conflicts: u64,
+    pub open_alerts: Vec<Alert>,
 }
 
 /// One number of each target, or of none.
@@ -53,13 +55,14 @@ impl StoreGauges {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) async fn refresh(&self) -> Result<(), String> {
+    pub(super) async fn refresh(&self) -> Result<Arc<StoreReading>, String> {
         let read = async {
             let status = self.store.status(0).await.map_err(|error| error.to_string())?;
             let conflicts = self.store.count_conflicts().await.map_err(|error| error.to_string())?;
-            Ok(Arc::new(Reading { status, conflicts }))
+            let open_alerts = self.store.open_alerts().await.map_err(|error| error.to_string())?;
+            Ok(Arc::new(StoreReading { status, conflicts, open_alerts }))
         };
-        Box::pin(self.paced.get(read)).await.map(drop)
+        Box::pin(self.paced.get(read)).await
     }
 }
 
@@ -85,9 +88,9 @@ impl Collector for StoreGauges {
     }
 }
 
-impl Reading {
+impl StoreReading {
     fn gauges(&self) -> Vec<Gauge<'_>> {
-        let Self { status, conflicts } = self;
+        let Self { status, conflicts, .. } = self;
         let of_store = Gauge::of_store;
         vec![
             of_store("unrouted_changes", "Changes that are not entered as deliveries yet", number(status.unrouted)),
@@ -119,6 +122,7 @@ impl Reading {
             self.adapters(),
             self.verification_ends(),
             self.verified_records(),
+            self.alerts(),
         ]
     }
 
@@ -195,6 +199,15 @@ impl Reading {
             values.extend(of_result.map(|(result, count)| (with(name, ("result", result)), number(count))));
         }
         Gauge { name: "verify_records", help: "Records of the last whole verification, by its result", values }
+    }
+
+    fn alerts(&self) -> Gauge<'_> {
+        let of_kind = |kind: &AlertKind| {
+            let open = self.open_alerts.iter().filter(|alert| alert.key.kind == *kind).count();
+            (vec![("kind", kind.as_str())], count(open))
+        };
+        let values = AlertKind::ALL.iter().map(of_kind).collect();
+        Gauge { name: "alerts_open", help: "Alerts that were raised and have not ended", values }
     }
 }
 

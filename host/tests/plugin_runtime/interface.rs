@@ -1,7 +1,7 @@
 //! What the interface 0.2.0 added, at the boundary: references, merges, skipping, learning, observing. And 0.1.0,
 //! which is spoken as well.
 
-use host::domain::change::{Change, FailureKind, Link, Observation, Operation, Reference, Subject};
+use host::domain::change::{Change, FailureKind, Link, Observation, Operation, OwnPage, OwnQuery, Reference, Subject};
 use host::plugin::{CallError, DatabaseCall, Given, SqlAccess, SqlGrants, World};
 
 use super::*;
@@ -118,6 +118,53 @@ async fn observing_cannot_write_to_a_database() {
     assert_eq!(call.usage.statements, 0, "it never reached the database");
 }
 
+async fn list(bench: &Bench, behaviour: &str, argument: &str, query: &OwnQuery<'_>) -> DatabaseCall<OwnPage> {
+    let access =
+        SqlAccess::new(Dialect::Sqlite, SqlGrants { read: SqlGrants::everything().read, ..SqlGrants::default() });
+    let (transaction, context) = (bench.target.begin().await, behaving(behaviour, argument));
+    bench.adapter.list_own_database(&context, &access, transaction, given(b""), query).await
+}
+
+#[tokio::test]
+async fn an_adapter_lists_records_page_by_page_and_refuses_what_it_cannot_list() {
+    let bench = Bench::new().await;
+    assert!(bench.adapter.lists());
+    let mut query = OwnQuery { aggregate_type: "patient", after: None, limit: 3 };
+    let first = list(&bench, "echo", "", &query).await.result.unwrap().unwrap();
+    assert_eq!((first.records.len(), first.next.as_deref()), (3, Some("3")));
+    query.after = first.next.as_deref();
+    let second = list(&bench, "echo", "", &query).await.result.unwrap().unwrap();
+    let ids: Vec<_> = second.records.iter().map(|one| format!("{} {}", one.aggregate_id, one.remote_id)).collect();
+    assert_eq!((ids, second.next), (vec!["P-4 4".to_owned(), "P-5 5".to_owned()], None));
+    let query = OwnQuery { aggregate_type: "encounter", ..query };
+    let refused = list(&bench, "echo", "", &query).await.result.unwrap().unwrap_err();
+    assert_eq!((refused.kind, refused.message.as_str()), (FailureKind::Unsupported, "only patients"));
+}
+
+#[tokio::test]
+async fn hostile_lists_are_counted_and_validated() {
+    let bench = Bench::new().await;
+    let query = OwnQuery { aggregate_type: "patient", after: Some("7"), limit: 3 };
+    for (behaviour, argument, words) in [
+        ("list-million", "", "1000000 records, at most 3 were asked for"),
+        ("list-odd", "id", "the aggregate-id of record 0 holds a control character"),
+        ("list-odd", "remote-id", "the remote-id of record 0 is longer than 255 characters"),
+        ("list-odd", "place", "the place of the next page is longer than 4096 characters"),
+        ("list-odd", "", "the list would never end"),
+        ("panic", "", "the adapter crashed"),
+    ] {
+        let call = list(&bench, behaviour, argument, &query).await;
+        let error = call.result.expect_err(behaviour).to_string();
+        // A million records may meet a limit of the call before they are counted.
+        let is_limit = ["host_call_bytes_max", "memory_mib"].iter().any(|limit| error.contains(limit));
+        assert!(error.contains(words) || is_limit, "{behaviour} {argument}: {error}");
+        call.transaction.expect("the transaction comes back").rollback().await.unwrap();
+    }
+    let call = list(&bench, "statement", "INSERT INTO note (id, body) VALUES ('x', 'y')", &query).await;
+    assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Misconfigured, "not granted");
+    assert_eq!(call.usage.statements, 0, "it never reached the database");
+}
+
 #[tokio::test]
 async fn an_adapter_of_interface_0_1_reports_its_capabilities() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/adapters-0.1.0");
@@ -133,6 +180,12 @@ async fn an_adapter_of_interface_0_1_reports_its_capabilities() {
     let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
     let context = behaving("", "");
     let call = adapter.observe_database(&context, &access, target.begin().await, given(b""), &subjects(2)).await;
+    let query = OwnQuery { aggregate_type: "patient", after: None, limit: 3 };
+    assert!(!adapter.lists());
+    call.transaction.expect("the transaction comes back").rollback().await.unwrap();
+    let transaction = target.begin().await;
+    let listed = adapter.list_own_database(&context, &access, transaction, given(b""), &query).await;
+    assert_eq!(listed.result.unwrap().unwrap_err().kind, FailureKind::Unsupported);
     let found = call.result.unwrap().unwrap();
     assert!(found.iter().all(|found| matches!(found, Observation::Unknown(reason) if reason.contains("0.1.0"))));
 }

@@ -37,17 +37,20 @@ pub(crate) enum Carries {
 
 /// Whether a record carries an identifier.
 pub(crate) fn carries(record: &Value, system: &str, value: &str) -> Carries {
-    let values = || {
-        identifiers(record)
-            .iter()
-            .filter(|identifier| identifier.get("system").and_then(Value::as_str) == Some(system))
-            .filter_map(|identifier| identifier.get("value").and_then(Value::as_str))
-    };
+    let values = || values_of(record, system);
     if values().any(|known| known == value) {
         return Carries::Exactly;
     }
     let folded = value.trim().to_lowercase();
     if values().any(|known| known.trim().to_lowercase() == folded) { Carries::InAnotherCase } else { Carries::Not }
+}
+
+/// The values of a record's identifiers of the system.
+pub(crate) fn values_of<'a>(record: &'a Value, system: &'a str) -> impl Iterator<Item = &'a str> {
+    identifiers(record)
+        .iter()
+        .filter(move |identifier| identifier.get("system").and_then(Value::as_str) == Some(system))
+        .filter_map(|identifier| identifier.get("value").and_then(Value::as_str))
 }
 
 /// Whether a record carries any identifier of the system.

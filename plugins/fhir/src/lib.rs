@@ -13,6 +13,7 @@ mod exchange;
 mod identity;
 mod kind;
 mod learned;
+mod list;
 mod mapping;
 mod observe;
 mod outcome;
@@ -24,8 +25,8 @@ mod wanted;
 
 use adapter_sdk::http::{Client, Error, Request, Response};
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, Descriptor, Failure, HttpAdapter, Observation, Report, Subject,
-    clinical,
+    AggregateSupport, Applied, Change, Context, Descriptor, Failure, HttpAdapter, HttpListing, Observation, OwnPage,
+    Report, Subject, clinical,
 };
 
 use crate::capability::Capabilities;
@@ -108,4 +109,12 @@ impl HttpAdapter for Fhir {
     }
 }
 
+impl HttpListing for Fhir {
+    fn list_own(_: Context, aggregate_type: String, after: Option<String>, limit: u32) -> Result<OwnPage, Failure> {
+        let (settings, host) = configured()?;
+        list::list(&host, &settings, &aggregate_type, after.as_deref(), limit)
+    }
+}
+
 adapter_sdk::export_http_adapter!(Fhir);
+adapter_sdk::export_http_listing!(Fhir);

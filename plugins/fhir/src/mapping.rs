@@ -47,6 +47,11 @@ pub(crate) fn identifier_query(system: &str, value: &str) -> String {
     format!("identifier={}%7C{}", percent_encode(&search_escape(system)), percent_encode(&search_escape(value)))
 }
 
+/// The search for any identifier of a system.
+pub(crate) fn system_query(system: &str) -> String {
+    format!("identifier={}%7C", percent_encode(&search_escape(system)))
+}
+
 /// Percent-encodes everything except RFC 3986's unreserved characters.
 pub(crate) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

@@ -86,7 +86,11 @@ fn read_linked(outside: &dyn Outside, kind: &Kind<'_>, subject: &Subject) -> Res
     })
 }
 
-fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure> {
+/// Sends one read.
+///
+/// # Errors
+/// The target as a whole does not respond.
+pub(crate) fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure> {
     let request = with_headers(Request::new(Method::Get, url), false);
     let response = outside.send(&request).map_err(|error| outcome::of_error(what, &error))?;
     let body: Option<Value> = serde_json::from_slice(&response.body).ok();
@@ -109,7 +113,7 @@ fn present(kind: &Kind<'_>, subject: &Subject, record: &Value) -> Observation {
     Observation::Present(Current { fingerprint, remote_version: version_of(record) })
 }
 
-fn id_of(record: &Value) -> Option<&str> {
+pub(crate) fn id_of(record: &Value) -> Option<&str> {
     record.get("id").and_then(Value::as_str)
 }
 

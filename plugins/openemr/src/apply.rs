@@ -5,10 +5,10 @@
 //! the host splits the batch to find the change at fault. Read next: `plan.rs` for the decisions, `create.rs` for
 //! creation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
-use adapter_sdk::{Change, Failure, Operation, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{self, Chart, ChartQuery, Found};
 use crate::columns::{Fingerprints, OwnColumn};
@@ -38,12 +38,14 @@ pub(crate) fn apply(
     changes: &[&Change],
     notes: &mut Notes,
 ) -> Result<Vec<Outcome>, Failure> {
-    if !changes.iter().any(|change| merged::concerns(change)) {
-        return apply_states(db, settings, schema, policy, changes, notes);
+    let states: Vec<Change>;
+    let mut without_marks = changes.to_vec();
+    if changes.iter().any(|change| merged::concerns(change)) {
+        states = changes.iter().map(|change| without_mark(change)).collect();
+        without_marks = states.iter().collect();
     }
-    let states: Vec<Change> = changes.iter().map(|change| without_mark(change)).collect();
-    let mut outcomes = apply_states(db, settings, schema, policy, &states.iter().collect::<Vec<_>>(), notes)?;
-    merged::mark(db, changes, &mut outcomes)?;
+    let (mut outcomes, noted) = apply_states(db, settings, schema, policy, &without_marks, notes)?;
+    merged::mark(db, changes, &noted, &mut outcomes)?;
     Ok(outcomes)
 }
 
@@ -51,7 +53,8 @@ fn without_mark(change: &Change) -> Change {
     Change { link: change.link.as_ref().map(merged::without_mark), ..change.clone() }
 }
 
-/// As `apply`, for links without marks of merges.
+/// As `apply`, for links without marks of merges. Returns the pids of the charts that were found with a note of a
+/// merge, too.
 fn apply_states(
     db: &impl TargetDb,
     settings: &Settings,
@@ -59,7 +62,7 @@ fn apply_states(
     policy: RemoteEdit,
     changes: &[&Change],
     notes: &mut Notes,
-) -> Result<Vec<Outcome>, Failure> {
+) -> Result<(Vec<Outcome>, BTreeSet<i64>), Failure> {
     let columns = schema.own_columns();
     let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(changes.len());
@@ -86,10 +89,12 @@ fn apply_states(
         settings,
         policy,
         outcomes,
+        noted: BTreeSet::new(),
         notes,
     };
     batch.run(&wanted)?;
-    Ok(batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect())
+    let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome"));
+    Ok((outcomes.collect(), batch.noted))
 }
 
 /// A change whose chart must be read.
@@ -159,6 +164,8 @@ struct Batch<'a, L> {
     policy: RemoteEdit,
     /// The outcomes in the order of the changes; `None` while undecided.
     outcomes: Vec<Option<Outcome>>,
+    /// The pids of charts that were found with our note of a merge.
+    noted: BTreeSet<i64>,
     notes: &'a mut Notes,
 }
 
@@ -180,7 +187,7 @@ impl<L: TargetDb> Batch<'_, L> {
                 continue;
             };
             let writing = Writing { wanted, mapped };
-            match self.decide(found, writing) {
+            match self.decide(found, wanted.change.link.as_ref(), mapped) {
                 Step::Leave { .. } if !steady && self.can_be_locked(wanted) => unsure.push(writing),
                 step => self.take(step, writing, &mut creations, &mut updates),
             }
@@ -190,16 +197,20 @@ impl<L: TargetDb> Batch<'_, L> {
         let queries: Vec<ChartQuery<'_>> =
             unsure.iter().map(|writing| writing.wanted.chart_query(self.statements.columns)).collect();
         for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
-            let step = self.decide(found, writing);
+            let step = self.decide(found, writing.wanted.change.link.as_ref(), writing.mapped);
             self.take(step, writing, &mut creations, &mut updates);
         }
         self.create(&creations, locked, &mut updates)?;
         self.update(&updates)
     }
 
-    fn decide(&self, found: Found, writing: Writing<'_>) -> Step {
-        let Writing { wanted, mapped } = writing;
-        decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
+    fn decide(&mut self, found: Found, link: Option<&Link>, mapped: &Mapped) -> Step {
+        if let Found::Chart(chart) | Found::Doubtful { chart, .. } = &found
+            && chart.is_noted
+        {
+            self.noted.insert(chart.pid);
+        }
+        decide(found, link, mapped, &self.fingerprints, self.policy)
     }
 
     /// Whether another host may be about to write the chart, and a lock on it affects no other chart. An unlinked
@@ -253,15 +264,15 @@ impl<L: TargetDb> Batch<'_, L> {
             let found = match created {
                 Created::New(pid) => {
                     self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
-                    let chart =
-                        Chart { pid, record: writing.mapped.record.clone(), own_version: None, other_uuid: None };
+                    let record = writing.mapped.record.clone();
+                    let chart = Chart { pid, record, own_version: None, other_uuid: None, is_noted: false };
                     self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, &chart, writing.mapped));
                     continue;
                 }
                 Created::Already(found) => found,
                 Created::Refused(failure) => Found::Ambiguous(failure),
             };
-            let step = decide(found, None, writing.mapped, &self.fingerprints, self.policy);
+            let step = self.decide(found, None, writing.mapped);
             self.take(step, *writing, &mut Vec::new(), updates);
         }
         Ok(())
@@ -296,6 +307,21 @@ impl<L: TargetDb> Batch<'_, L> {
 
     /// Updates our columns of existing charts.
     fn update(&mut self, updates: &[(Writing<'_>, Chart)]) -> Result<(), Failure> {
+        let (noted, plain): (Vec<_>, Vec<_>) = updates.iter().partition(|(_, chart)| chart.is_noted);
+        let written = self.write(&plain, false)? + self.write(&noted, true)?;
+        if written != updates.len() as u64 {
+            let count = updates.len();
+            return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
+        }
+        for (writing, chart) in updates {
+            self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+            self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, chart, writing.mapped));
+        }
+        Ok(())
+    }
+
+    /// Writes charts that have our note of a merge, or that have none. Returns how many were written.
+    fn write(&self, updates: &[&(Writing<'_>, Chart)], noted: bool) -> Result<u64, Failure> {
         let mut written = 0;
         for chunk in updates.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
             let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
@@ -307,20 +333,12 @@ impl<L: TargetDb> Batch<'_, L> {
                 });
                 create::push_record(self.statements, &writing.mapped.record, &mut parameters);
             }
-            let sql = self.statements.update(chunk.len());
+            let sql = self.statements.update(chunk.len(), noted);
             let execution =
                 self.db.execute(&sql, &parameters).map_err(|error| refused(&error, "update patient_data"))?;
             written += execution.rows_affected;
         }
-        if written != updates.len() as u64 {
-            let count = updates.len();
-            return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
-        }
-        for (writing, chart) in updates {
-            self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
-            self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, chart, writing.mapped));
-        }
-        Ok(())
+        Ok(written)
     }
 
     fn applied(&self, wanted: &Wanted<'_>, chart: &Chart, mapped: &Mapped) -> Outcome {

@@ -50,6 +50,8 @@ pub(crate) struct Chart {
     pub(crate) own_version: Option<String>,
     /// The uuid of the chart, if it differs from the computed one.
     pub(crate) other_uuid: Option<[u8; 16]>,
+    /// Whether it has our note of a merge.
+    pub(crate) is_noted: bool,
 }
 
 /// The search result for one patient.
@@ -121,7 +123,7 @@ pub(crate) struct Row {
     pub(crate) person: Option<Person>,
 }
 
-/// Reads charts: the key, the pid, then our columns.
+/// Reads charts: the key, the pid, our columns, then whether it has our note of a merge.
 ///
 /// # Errors
 /// The database's error as a failure.
@@ -142,7 +144,8 @@ pub(crate) fn read(
             let [key, pid, values @ ..] = row.as_slice() else { return None };
             let record = Record::from_row(statements.columns, values);
             let person = Person::of(statements.columns, &record);
-            let chart = Chart { pid: pid.as_i64()?, record, own_version: None, other_uuid: None };
+            let is_noted = values.get(statements.columns.len()).and_then(Value::as_bool).unwrap_or_default();
+            let chart = Chart { pid: pid.as_i64()?, record, own_version: None, other_uuid: None, is_noted };
             Some(Row { key: key.as_bytes()?.to_vec(), chart, person })
         })
         .collect())

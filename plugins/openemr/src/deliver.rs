@@ -107,7 +107,7 @@ fn observe_patients(
 }
 
 /// The schema of this OpenEMR, from the last check or read now.
-fn schema(db: &impl TargetDb, settings: &Settings, context: &Context) -> Result<Schema, Failure> {
+pub(crate) fn schema(db: &impl TargetDb, settings: &Settings, context: &Context) -> Result<Schema, Failure> {
     if let Some(schema) = Schema::from_state(&context.state) {
         check::usable(&schema, settings)?;
         return Ok(schema);

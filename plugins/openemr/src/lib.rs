@@ -19,6 +19,7 @@ mod form;
 mod identity;
 mod keys;
 mod languages;
+mod list;
 mod lists;
 mod mapping;
 mod merged;
@@ -44,7 +45,8 @@ mod upgraded;
 use adapter_sdk::clinical::schema_id;
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, Observation, Report, Subject, log,
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, DatabaseListing, Descriptor, Failure, Observation,
+    OwnPage, Report, Subject, log,
 };
 
 use crate::records::kinds::Kind;
@@ -77,6 +79,18 @@ impl DatabaseAdapter for OpenEmr {
     }
 }
 
+impl DatabaseListing for OpenEmr {
+    fn list_own(
+        db: &Transaction,
+        context: Context,
+        aggregate_type: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<OwnPage, Failure> {
+        list::list(db, &adapter_sdk::settings::read()?, &context, &aggregate_type, after.as_deref(), limit)
+    }
+}
+
 /// Patients, the kinds of records, and types that are always skipped with a reason.
 fn supported() -> Vec<AggregateSupport> {
     let records = Kind::ALL.map(|kind| AggregateSupport {
@@ -89,3 +103,4 @@ fn supported() -> Vec<AggregateSupport> {
 }
 
 adapter_sdk::export_database_adapter!(OpenEmr);
+adapter_sdk::export_database_listing!(OpenEmr);

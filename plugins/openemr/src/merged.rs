@@ -4,10 +4,10 @@
 //! OpenEMR has no column for an unused chart. Its users see `billing_note` in red on the chart's summary, and
 //! `allow_patient_portal` controls a patient's login. The link's fingerprint contains the earlier value of that column
 //! and the fingerprint of the last state, so that a later state undoes everything. The note has the earlier value too,
-//! for a merge whose settlement was lost. Lines of the note by other authors stay. Read next: `apply.rs`, whose
-//! outcomes show which charts these are.
+//! for a merge whose settlement was lost: it is undone by what the chart holds, whatever the link tells. Lines of the
+//! note by other authors stay. Read next: `apply.rs`, whose outcomes show which charts these are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_sdk::database::{Dialect, Value, placeholders, repeated, rows_per_statement};
 use adapter_sdk::{Change, Failure, Link, Observation, Operation, Outcome, Subject};
@@ -16,8 +16,8 @@ use crate::failures::{invalid, refused, transient, unsupported};
 use crate::schema::Schema;
 use crate::target_db::TargetDb;
 
-/// The start of our line in the note.
-const OUR_LINE: &str = "[NeuroNova Sync]";
+/// The start of our line in the note. `statements.rs` searches for it.
+pub(crate) const OUR_LINE: &str = "[NeuroNova Sync]";
 /// Precedes the portal setting from before the merge, at the end of our line.
 const PORTAL_BEFORE: &str = " (patient portal before: ";
 const PREFIX: &str = "merged";
@@ -63,7 +63,7 @@ pub(crate) fn concerns(change: &Change) -> bool {
 /// # Errors
 /// `unsupported` and `invalid`.
 pub(crate) fn check(change: &Change, schema: &Schema) -> Result<(), Failure> {
-    if ["billing_note", "allow_patient_portal"].iter().any(|column| schema.column(column).is_none()) {
+    if !can_mark(schema) {
         return Err(unsupported(
             "patient_data has no billing_note or no allow_patient_portal to mark a merged chart with",
         ));
@@ -72,6 +72,11 @@ pub(crate) fn check(change: &Change, schema: &Schema) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(invalid("the patient who stays has no chart in this OpenEMR; fix: deliver that one first")),
     }
+}
+
+/// Whether this OpenEMR has the columns to mark a merged chart with.
+pub(crate) fn can_mark(schema: &Schema) -> bool {
+    ["billing_note", "allow_patient_portal"].iter().all(|column| schema.column(column).is_some())
 }
 
 fn survivor(change: &Change) -> Option<i64> {
@@ -95,9 +100,9 @@ impl Marks {
     }
 
     /// The values after a merge is undone. A portal that a user opened meanwhile stays open.
-    fn undone(&self, mark: &Mark) -> Self {
+    fn undone(&self, portal_before: &str) -> Self {
         let lines = self.others().collect::<Vec<_>>().join("\n");
-        let portal = if self.portal == CLOSED { mark.portal.clone() } else { self.portal.clone() };
+        let portal = if self.portal == CLOSED { portal_before.to_owned() } else { self.portal.clone() };
         Self { note: Some(lines).filter(|lines| !lines.is_empty()), portal }
     }
 
@@ -126,15 +131,22 @@ impl Marks {
     }
 }
 
-/// Marks the found charts of merges, and removes the marks of undone merges. `changes` have the host's original links.
+/// Marks the found charts of merges, and removes the marks of undone merges: also of those in `noted`, the pids of
+/// charts that were found with our line. `changes` have the host's original links. No statement where none is
+/// concerned.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
-pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outcome]) -> Result<(), Failure> {
+pub(crate) fn mark(
+    db: &impl TargetDb,
+    changes: &[&Change],
+    noted: &BTreeSet<i64>,
+    outcomes: &mut [Outcome],
+) -> Result<(), Failure> {
     let mut charts = Vec::new();
     for (at, (change, outcome)) in changes.iter().zip(&*outcomes).enumerate() {
         let Outcome::Applied(receipt) = outcome else { continue };
-        if let Some(pid) = receipt.remote_id.parse::<i64>().ok().filter(|_| concerns(change)) {
+        if let Some(pid) = receipt.remote_id.parse().ok().filter(|pid| concerns(change) || noted.contains(pid)) {
             charts.push((at, pid));
         }
     }
@@ -146,7 +158,9 @@ pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outc
         let mark = Mark::of(change.link.as_ref());
         if let (Operation::Delete, Outcome::Applied(receipt)) = (change.operation, &mut outcomes[at]) {
             // The chart stays unchanged.
-            receipt.fingerprint = mark.map(|mark| mark.to_text());
+            if let Some(mark) = mark {
+                receipt.fingerprint = Some(mark.to_text());
+            }
             continue;
         }
         let wanted = match (survivor(change), mark) {
@@ -160,8 +174,9 @@ pub(crate) fn mark(db: &impl TargetDb, changes: &[&Change], outcomes: &mut [Outc
                 receipt.fingerprint = Some(before.to_text());
                 now.merged(survivor, &before.portal)
             }
-            (None, Some(mark)) => now.undone(&mark),
-            (None, None) => continue,
+            (None, Some(mark)) => now.undone(&mark.portal),
+            // The merge reached the chart, and its receipt never reached the host.
+            (None, None) => now.undone(&now.portal_before()),
         };
         if wanted != *now {
             written.insert(pid, wanted);
@@ -261,11 +276,11 @@ mod tests {
         assert!(merged.is_merged() && merged.portal == "NO");
         assert_eq!((before.portal_before(), merged.portal_before()), ("YES".to_owned(), "YES".to_owned()));
         let mark = Mark { portal: "YES".to_owned(), last: "1.a:b".to_owned() };
-        assert_eq!(Mark::parse(&mark.to_text()), Some(mark.clone()));
-        let undone = merged.undone(&mark);
+        assert_eq!(Mark::parse(&mark.to_text()), Some(mark));
+        let undone = merged.undone(&merged.portal_before());
         assert_eq!((undone.note.as_deref(), undone.portal.as_str()), (Some("Pays in cash\n"), "YES"));
         let empty = Marks { note: None, portal: String::new() };
-        assert_eq!(empty.merged(7, "").undone(&Mark { portal: String::new(), ..mark }), empty);
+        assert_eq!(empty.merged(7, "").undone(""), empty);
         assert_eq!(empty.merged(7, "").portal_before(), "");
         assert_eq!(Marks { portal: "a:b".to_owned(), ..empty }.portal_before(), "");
         assert_eq!(Mark::parse("1.abc.def"), None);

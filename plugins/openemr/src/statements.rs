@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use adapter_sdk::database::{Dialect, placeholders, repeated};
 
 use crate::columns::{Content, OwnColumn};
+use crate::merged::{OUR_LINE, can_mark};
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::person;
 use crate::schema::{Column, Schema};
@@ -28,16 +29,16 @@ pub(crate) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Charts by uuid: `uuid`, `pid`, then our columns. With `locked` the rows cannot change until the transaction
-    /// ends, on a database where reading does not ensure that anyway.
+    /// Charts by uuid: `uuid`, `pid`, our columns, then whether it has our note of a merge. With `locked` the rows
+    /// cannot change until the transaction ends, on a database where reading does not ensure that anyway.
     pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
-        let names = self.names(&["uuid", "pid"]).join(", ");
+        let names = self.chart_columns("uuid");
         format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
     }
 
-    /// Charts by `pubpid` or `pid`, for 5.x: `pubpid`, `pid`, then our columns. Either count may be 0.
+    /// Charts by `pubpid` or `pid`, for 5.x: as by uuid, with `pubpid` first. Either count may be 0.
     pub(crate) fn charts_by_pubpid(&self, pubpids: usize, pids: usize, locked: bool) -> String {
-        let names = self.names(&["pubpid", "pid"]).join(", ");
+        let names = self.chart_columns("pubpid");
         let conditions: Vec<String> = [("pubpid", pubpids), ("pid", pids)]
             .into_iter()
             .filter(|(_, count)| *count > 0)
@@ -46,9 +47,9 @@ impl Statements<'_> {
         format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
     }
 
-    /// Charts by `pid` that also have one of the same number of public ids: `uuid`, `pid`, then our columns.
+    /// Charts by `pid` that also have one of the same number of public ids: the columns of a search by uuid.
     pub(crate) fn charts_by_pid_and_pubpid(&self, count: usize, locked: bool) -> String {
-        let (names, list) = (self.names(&["uuid", "pid"]).join(", "), placeholders(count));
+        let (names, list) = (self.chart_columns("uuid"), placeholders(count));
         let lock = self.lock(locked);
         format!("SELECT {names} FROM `patient_data` WHERE `pid` IN ({list}) AND `pubpid` IN ({list}){lock}")
     }
@@ -113,22 +114,36 @@ impl Statements<'_> {
         1 + self.columns.len()
     }
 
-    /// Updates our columns of existing charts, found by `uuid`, or by `pid` without uuids.
-    pub(crate) fn update(&self, count: usize) -> String {
+    /// Updates our columns of existing charts, found by `uuid`, or by `pid` without uuids. Without `noted` it passes
+    /// over charts with our note of a merge: the note was written after the chart was read.
+    pub(crate) fn update(&self, count: usize, noted: bool) -> String {
         let key = if self.schema.has_uuid() { "uuid" } else { "pid" };
+        let has_note = |table| self.has_note(table).filter(|_| !noted);
         if self.dialect == Dialect::Sqlite {
             let row = format!("({})", placeholders(self.update_parameters()));
             return format!(
-                "UPDATE `patient_data` SET {} FROM (VALUES {}) AS v WHERE `patient_data`.`{key}` = v.column1",
+                "UPDATE `patient_data` SET {} FROM (VALUES {}) AS v WHERE `patient_data`.`{key}` = v.column1{}",
                 self.assignments("", |at, _| format!("v.column{}", at + 2)),
-                repeated(&row, ", ", count)
+                repeated(&row, ", ", count),
+                has_note("`patient_data`.").map_or(String::new(), |has_note| format!(" AND {has_note} = 0"))
             );
         }
         format!(
-            "UPDATE `patient_data` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key SET {}",
+            "UPDATE `patient_data` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key SET {}{}",
             self.rows_for_mysql(count),
-            self.assignments("p.", |_, column| format!("v.`{}`", column.name))
+            self.assignments("p.", |_, column| format!("v.`{}`", column.name)),
+            has_note("p.").map_or(String::new(), |has_note| format!(" WHERE {has_note} = 0"))
         )
+    }
+
+    /// Whether a chart has our note of a merge, as 1 or 0, where this OpenEMR has the columns for it.
+    fn has_note(&self, table: &str) -> Option<String> {
+        can_mark(self.schema).then(|| format!("CASE WHEN {table}`billing_note` LIKE '%{OUR_LINE}%' THEN 1 ELSE 0 END"))
+    }
+
+    /// The columns of a chart that is read: its key, the pid, our columns, then whether it has our note of a merge.
+    fn chart_columns(&self, key: &str) -> String {
+        self.names(&[key, "pid"]).into_iter().chain(self.has_note("")).collect::<Vec<_>>().join(", ")
     }
 
     /// The assignments of an update: each of our columns from `source` (called with its index and itself), then time
@@ -303,22 +318,46 @@ mod tests {
         let mut schema = small();
         schema.patient.insert("updated_by".into(), varchar(1));
         assert_eq!(
-            with(&schema, Dialect::Mysql, Some(5), |it| it.update(2)),
+            with(&schema, Dialect::Mysql, Some(5), |it| it.update(2, false)),
             "UPDATE `patient_data` AS p INNER JOIN (SELECT CAST(? AS BINARY(16)) AS row_key, CAST(? AS CHAR(255)) AS \
              `fname`, CAST(? AS CHAR(10)) AS `DOB` UNION ALL SELECT CAST(? AS BINARY(16)), ?, ?) AS v ON p.`uuid` = v.row_key \
              SET p.`fname` = v.`fname`, p.`DOB` = v.`DOB`, p.`date` = CURRENT_TIMESTAMP, p.`updated_by` = 5"
         );
         schema.patient.remove("uuid");
-        assert!(with(&schema, Dialect::Mysql, None, |it| it.update(1)).contains("ON p.`pid` = v.row_key"));
+        assert!(with(&schema, Dialect::Mysql, None, |it| it.update(1, false)).contains("ON p.`pid` = v.row_key"));
     }
 
     #[test]
     fn an_update_on_sqlite_joins_a_list_of_values() {
         assert_eq!(
-            with(&small(), Dialect::Sqlite, None, |it| it.update(2)),
+            with(&small(), Dialect::Sqlite, None, |it| it.update(2, false)),
             "UPDATE `patient_data` SET `fname` = v.column2, `DOB` = v.column3, `date` = CURRENT_TIMESTAMP FROM \
              (VALUES (?, ?, ?), (?, ?, ?)) AS v WHERE `patient_data`.`uuid` = v.column1"
         );
+    }
+
+    #[test]
+    fn a_chart_is_read_with_our_note_of_a_merge_and_not_updated_beside_one() {
+        let mut schema = small();
+        for name in ["billing_note", "allow_patient_portal"] {
+            schema.patient.insert(name.into(), varchar(255));
+        }
+        let has_note = "`billing_note` LIKE '%[NeuroNova Sync]%' THEN 1 ELSE 0 END";
+        assert!(
+            with(&schema, Dialect::Mysql, None, |it| it.charts_by_uuid(1, false))
+                .starts_with(&format!("SELECT `uuid`, `pid`, `fname`, `DOB`, CASE WHEN {has_note} FROM"))
+        );
+        assert!(
+            with(&schema, Dialect::Mysql, None, |it| it.update(1, false))
+                .ends_with(&format!("p.`date` = CURRENT_TIMESTAMP WHERE CASE WHEN p.{has_note} = 0"))
+        );
+        assert!(
+            with(&schema, Dialect::Sqlite, None, |it| it.update(1, false))
+                .ends_with(&format!("= v.column1 AND CASE WHEN `patient_data`.{has_note} = 0"))
+        );
+        for dialect in [Dialect::Mysql, Dialect::Sqlite] {
+            assert!(!with(&schema, dialect, None, |it| it.update(1, true)).contains("billing_note"));
+        }
     }
 
     #[test]
@@ -327,7 +366,7 @@ mod tests {
             with(&full(), dialect, Some(1), |it| {
                 let count = |sql: String| sql.matches('?').count();
                 assert_eq!(count(it.create(7)), 7 * it.create_parameters());
-                assert_eq!(count(it.update(7)), 7 * it.update_parameters());
+                assert_eq!(count(it.update(7, false)), 7 * it.update_parameters());
                 assert_eq!(count(it.register(7)), 7);
                 assert_eq!(count(it.update_probe()) + count(it.create_probe()), 0);
             });

@@ -196,6 +196,8 @@ impl Client {
             ("", path) => format!("/{}", path.trim_start_matches('/')),
             (base, "") => base.to_owned(),
             (base, "/") => format!("{base}/"),
+            // A query of the base URL itself, as some servers' links to the next page are.
+            (base, path) if path.starts_with('?') => format!("{base}{path}"),
             (base, path) => format!("{base}/{path}"),
         }
     }

@@ -15,61 +15,72 @@ import uuid
 os.environ["FHIR_SEQUENCE"] = "R4B"
 
 import uvicorn  # noqa: E402
+from fhir.resources.R4B.allergyintolerance import AllergyIntolerance  # noqa: E402
+from fhir.resources.R4B.appointment import Appointment  # noqa: E402
 from fhir.resources.R4B.bundle import Bundle  # noqa: E402
+from fhir.resources.R4B.condition import Condition  # noqa: E402
+from fhir.resources.R4B.encounter import Encounter  # noqa: E402
+from fhir.resources.R4B.medicationstatement import MedicationStatement  # noqa: E402
+from fhir.resources.R4B.observation import Observation  # noqa: E402
 from fhir.resources.R4B.patient import Patient  # noqa: E402
 from fhirstarter import FHIRProvider, FHIRStarter, InteractionContext  # noqa: E402
 from fhirstarter.exceptions import FHIRResourceNotFoundError  # noqa: E402
 
-records: dict[str, Patient] = {}
+TYPES = [Patient, Encounter, Condition, AllergyIntolerance, MedicationStatement, Observation, Appointment]
+
 provider = FHIRProvider()
 
 
-@provider.create(Patient)
-async def create(context: InteractionContext, patient: Patient) -> str:
-    patient.id = uuid.uuid4().hex
-    records[patient.id] = patient
-    return patient.id
+def provide(model: type) -> None:
+    """One type, over a dictionary of its own."""
+    records: dict[str, model] = {}
+
+    @provider.create(model)
+    async def create(context: InteractionContext, resource: model) -> str:
+        resource.id = uuid.uuid4().hex
+        records[resource.id] = resource
+        return resource.id
+
+    @provider.read(model)
+    async def read(context: InteractionContext, id_: str) -> model:
+        if id_ not in records:
+            raise FHIRResourceNotFoundError
+        return records[id_]
+
+    @provider.update(model)
+    async def update(context: InteractionContext, id_: str, resource: model) -> model:
+        if id_ not in records:
+            raise FHIRResourceNotFoundError
+        resource.id = id_
+        records[id_] = resource
+        return resource
+
+    @provider.delete(model)
+    async def delete(context: InteractionContext, id_: str) -> None:
+        if records.pop(id_, None) is None:
+            raise FHIRResourceNotFoundError
+
+    @provider.search_type(model)
+    async def search(context: InteractionContext, identifier: list[str] | None) -> Bundle:
+        found = [resource for resource in records.values() if all(carries(resource, one) for one in identifier or [])]
+        return Bundle(
+            type="searchset",
+            total=len(found),
+            entry=[{"resource": resource, "search": {"mode": "match"}} for resource in found],
+        )
 
 
-@provider.read(Patient)
-async def read(context: InteractionContext, id_: str) -> Patient:
-    if id_ not in records:
-        raise FHIRResourceNotFoundError
-    return records[id_]
-
-
-@provider.update(Patient)
-async def update(context: InteractionContext, id_: str, patient: Patient) -> Patient:
-    if id_ not in records:
-        raise FHIRResourceNotFoundError
-    patient.id = id_
-    records[id_] = patient
-    return patient
-
-
-@provider.delete(Patient)
-async def delete(context: InteractionContext, id_: str) -> None:
-    if records.pop(id_, None) is None:
-        raise FHIRResourceNotFoundError
-
-
-@provider.search_type(Patient)
-async def search(context: InteractionContext, identifier: list[str] | None) -> Bundle:
-    found = [patient for patient in records.values() if all(carries(patient, token) for token in identifier or [])]
-    return Bundle(
-        type="searchset",
-        total=len(found),
-        entry=[{"resource": patient, "search": {"mode": "match"}} for patient in found],
-    )
-
-
-def carries(patient: Patient, token: str) -> bool:
+def carries(resource: object, token: str) -> bool:
     system, _, value = token.rpartition("|")
     return any(
-        identifier.value == value and ("|" not in token or (identifier.system or "") == system)
-        for identifier in patient.identifier or []
+        (identifier.value == value or not value)
+        and ("|" not in token or (identifier.system or "") == system)
+        for identifier in resource.identifier or []
     )
 
+
+for each in TYPES:
+    provide(each)
 
 app = FHIRStarter(title="FHIRStarter")
 app.add_providers(provider)

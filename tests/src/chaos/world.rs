@@ -208,18 +208,17 @@ impl World {
         Ok(Self { store_urls, openemr_url, fhir_url: fhir.url(), parts, host_store_urls, types, _fhir: fhir })
     }
 
-    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters. Where the store has
-    /// several nodes, each host goes to one.
-    pub(crate) fn host(&self, number: usize, folder: &Path) -> Result<Host> {
+    /// A host of this world that shows its metrics at `port`, in a folder of its own below `folder`; all share compiled
+    /// adapters. Where the store has several nodes, each host goes to one.
+    pub(crate) fn host(&self, number: usize, folder: &Path, port: u16) -> Result<Host> {
         let store_url = &self.host_store_urls[number % self.host_store_urls.len()];
-        let configuration = self.configuration(store_url, &folder.join("cache"));
+        let configuration = self.configuration(store_url, &folder.join("cache")).listening(port);
         Host::in_folder(&folder.join(format!("host-{number}")), host_binary(), &configuration)
     }
 
     fn configuration(&self, store_url: &str, cache: &Path) -> Configuration {
         let through = |name: &str, url: &str| {
-            let part = self.parts.iter().find(|part| part.name == name);
-            part.map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
+            self.part(name).map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
         };
         let (lease_ms, in_doubt_ms) = (LEASE.as_millis(), IN_DOUBT.as_millis());
         let configuration = Configuration::new(store_url)
@@ -251,17 +250,37 @@ impl World {
         execute(&self.openemr_url, &format!("UPDATE chaos_disk SET is_full = {}", i32::from(is_full))).await
     }
 
+    /// The part of this name.
+    pub(crate) fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
     /// Ends every fault but a full disk: proxies pass, servers run.
     pub(crate) fn heal(&self) -> Result<()> {
         for part in &self.parts {
-            if let Some(server) = &part.server {
-                lock(server).start_again().with_context(|| format!("start {} again", part.name))?;
-            }
-            let mut proxy = lock(&part.proxy);
-            proxy.cut();
-            proxy.pass()?;
+            part.heal()?;
         }
         Ok(())
+    }
+}
+
+impl Part {
+    /// Takes it away: its server is killed, or the network refuses every connection to it.
+    pub(crate) fn take_away(&self) {
+        match &self.server {
+            Some(server) => lock(server).kill(),
+            None => lock(&self.proxy).refuse(),
+        }
+    }
+
+    /// Ends every fault of it: the server runs, and its proxy passes.
+    pub(crate) fn heal(&self) -> Result<()> {
+        if let Some(server) = &self.server {
+            lock(server).start_again().with_context(|| format!("start {} again", self.name))?;
+        }
+        let mut proxy = lock(&self.proxy);
+        proxy.cut();
+        proxy.pass()
     }
 }
 

@@ -243,7 +243,8 @@ impl Patient {
     }
 }
 
-async fn open(url: &str) -> Result<Session> {
+/// Opens a session that waits for SQLite's lock.
+pub(super) async fn open(url: &str) -> Result<Session> {
     let mut session = Session::open(url).await?;
     if matches!(session, Session::Sqlite(_)) {
         session.execute("PRAGMA busy_timeout = 5000").await?;
@@ -268,7 +269,8 @@ fn cache(patient_id: &str, version: i64, operation: &str, city: &str) -> Result<
     })
 }
 
-fn outbox(patient_id: &str, version: i64, operation: &str, city: &str) -> String {
+/// The statement that inserts a state of a patient into the outbox.
+pub(super) fn outbox(patient_id: &str, version: i64, operation: &str, city: &str) -> String {
     let payload = serde_json::json!({
         "patient_id": patient_id, "family_name": "Chaos", "given_name": "Patient", "birth_date": "1980-01-31",
         "gender": "other", "city": city, "phone_work": version.to_string(),

@@ -6,6 +6,7 @@
 
 mod fhir;
 mod galera;
+mod mail;
 mod mariadb;
 mod postgres;
 pub mod process;
@@ -14,9 +15,11 @@ pub mod provision;
 pub mod proxy;
 mod python;
 mod registry;
+pub mod small_http;
 
 pub use fhir::{FhirProduct, FhirServer, Validators, Verdict};
 pub use galera::{Galera, GaleraNode};
+pub use mail::MailServer;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use prometheus::{Prometheus, promtool};

@@ -15,7 +15,7 @@ use std::process::Command;
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("files", &[]),
     ("spanned_toml", &["domain", "files"]),
@@ -31,10 +31,12 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("target", &["database", "domain", "plugin"]),
     ("telemetry", &["domain", "store"]),
     ("sync", &["domain", "plugin", "store", "target", "telemetry"]),
+    ("alerts", &["domain", "files", "plugin", "store", "telemetry"]),
     ("conformance", &["database", "spanned_toml", "domain", "plugin", "target"]),
     (
         "cli",
         &[
+            "alerts",
             "audit",
             "config",
             "conformance",

@@ -2,7 +2,9 @@
 //! nothing is written. `snapshots.rs` compares whole outputs.
 
 mod audit;
+mod operating;
 mod snapshots;
+mod support_bundle;
 mod watch;
 
 use std::fs;
@@ -10,6 +12,19 @@ use std::path::Path;
 
 use tests::environment::adapter;
 use tests::host::{Configuration, Host, Output};
+
+/// Runs each behaviour on every store.
+macro_rules! on_every_store {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod on_sqlite { $( #[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() { super::$behaviour(tests::environment::Backend::Sqlite).await; } )+ }
+        mod on_mariadb { $( #[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() { super::$behaviour(tests::environment::Backend::MariaDb).await; } )+ }
+        mod on_postgres { $( #[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() { super::$behaviour(tests::environment::Backend::Postgres).await; } )+ }
+    };
+}
+use on_every_store;
 
 fn host(more: &str) -> Host {
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(more)).expect("host");

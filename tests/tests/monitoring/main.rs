@@ -1,12 +1,14 @@
 //! What monitoring sees of a host: metrics, health and status over HTTP, read by the real Prometheus and its tools, and
 //! the files under `deploy/`.
 
+mod alerts;
 mod checked;
 mod deployed;
 mod directory;
 mod exposition;
 mod listener;
 mod otlp;
+mod receiver;
 #[cfg(unix)]
 mod service;
 

@@ -1,6 +1,6 @@
 //! Traces and metrics as a collector receives them: OTLP over HTTP, decoded by the types of OpenTelemetry itself.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,6 +18,7 @@ use sqlx::Connection as _;
 use tests::database::{Database, sqlite_url};
 use tests::environment::{Backend, adapter, fixture};
 use tests::host::{Configuration, Host};
+use tests::servers::small_http::read_request;
 
 use super::directory::Directory;
 use super::exposition::{marked, marks};
@@ -53,18 +54,11 @@ impl Collector {
     fn serve(&self, mut stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         loop {
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if reader.read_line(&mut head).ok()? == 0 {
-                    return None;
-                }
-            }
+            let (head, body) = read_request(&mut reader)?;
             let head = head.to_ascii_lowercase();
             let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
             assert_eq!(field("content-type: "), Some("application/x-protobuf"), "{head}");
             assert_eq!(field("x-tenant: "), Some("ward 7"), "{head}");
-            let mut body = vec![0; field("content-length: ")?.parse().ok()?];
-            reader.read_exact(&mut body).ok()?;
             let path = head.split(' ').nth(1)?.to_owned();
             self.bodies.lock().expect("lock").push((path, body));
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;

@@ -50,7 +50,12 @@ fn a_host_reports_that_it_is_ready_reloading_and_stopping() {
     let reloading = served.next();
     let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|time| time.trim().parse::<u64>().ok());
     assert!(time.is_some_and(|time| time > 0), "{reloading}");
-    assert_eq!(served.next(), "READY=1\n");
+    assert_eq!(served.next(), "READY=1\nSTATUS=delivering\n");
+    // Under `Type=notify` systemd waits for READY after RELOADING: a broken file must not keep it waiting.
+    std::fs::write(served.host.folder().join("host.toml"), "[store]\nurl = 1\n").expect("write");
+    running.signal(HostSignal::Hangup).expect("signal");
+    assert!(served.next().starts_with("RELOADING=1\n"));
+    assert_eq!(served.next(), "READY=1\nSTATUS=delivering; the reload was refused, see the log\n");
     running.signal(HostSignal::Terminate).expect("signal");
     assert_eq!(served.next(), "STOPPING=1\nSTATUS=ending calls under way\n");
     assert_eq!(running.wait(LIMIT).expect("it ends").status, Some(0));

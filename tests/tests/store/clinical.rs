@@ -236,7 +236,7 @@ async fn a_resync_queues_records_whose_outbox_rows_were_purged(stand: Stand) {
 
     // Pages go by id and type; records of other types are passed over.
     let page = async |types: &[String], after: Option<&AggregateKey>, limit| {
-        stand.store.resync_records_page(&target, types, after, limit).await.expect("page")
+        stand.store.resync_records_page(&target, types, after, None, limit).await.expect("page")
     };
     let visits = &types[1..2];
     assert_eq!(page(visits, None, 1).await, Some((key("condition", "C-1"), 0)));

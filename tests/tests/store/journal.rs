@@ -21,6 +21,7 @@ on_every_store!(
     a_lost_attempt_is_recorded_and_replaces_nothing,
     retention_deletes_old_attempts_and_then_their_templates,
     the_rate_is_that_of_the_attempts_that_worked,
+    status_estimates_what_is_left_as_why_does,
     without_the_journal_nothing_is_recorded,
 );
 
@@ -259,6 +260,30 @@ async fn the_rate_is_that_of_the_attempts_that_worked(stand: Stand) {
     let rate = stand.store.rate(TARGET).await.expect("read").expect("a rate");
     assert!((rate.changes_per_second - 20.0).abs() < 0.001, "10 changes in twice 250 ms: {rate:?}");
     assert_eq!(stand.store.rate("other").await.expect("read"), None);
+}
+
+async fn status_estimates_what_is_left_as_why_does(stand: Stand) {
+    let seen = async || {
+        let status = stand.store.status(0).await.expect("status").targets.remove(TARGET).expect("the target");
+        (status.estimate_ms, status.last_delivery_ms)
+    };
+    stand.put(&[patient(1, "Seoul")]).await;
+    assert_eq!(seen().await, (None, None), "nothing has worked yet");
+    deliver(&stand, &[1, 2, 3, 4, 5], "Seoul").await;
+    assert_eq!(seen().await, (Some(0), Some(0)), "nothing is left");
+    stand.pass(60_000);
+    // Five are pending and one is not routed yet: six, at twenty a second. Failures hide no attempt that worked, also
+    // where they are more than are read.
+    stand.put(&(11..=15).map(|number| patient(number, "Seoul")).collect::<Vec<_>>()).await;
+    let cause = Cause { kind: "unavailable".to_owned(), message: "connection refused".to_owned() };
+    for _ in 0..60 {
+        let batch = stand.claim_batch().await;
+        let rows: Vec<_> = batch.deliveries.iter().map(|delivery| failed(delivery, Status::Pending, 0)).collect();
+        let down = Attempt { cause: Some(cause.clone()), elapsed_ms: 50_000, ..attempt_of(&rows) };
+        assert_eq!(settle(&stand.store, &batch, &rows, &down).await, Settled::Written);
+    }
+    host::service::PatientService::new(stand.store.clone()).put(&[patient(16, "Seoul")]).await.expect("put");
+    assert_eq!(seen().await, (Some(300), Some(60_000)));
 }
 
 async fn without_the_journal_nothing_is_recorded(stand: Stand) {

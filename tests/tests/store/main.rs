@@ -3,9 +3,11 @@
 // The futures of a test and of the store that it calls are nested deeper than the default.
 #![recursion_limit = "256"]
 
+mod alerts;
 mod audit;
 mod batch_max;
 mod carried_over;
+mod changed_since;
 mod claiming;
 mod clinical;
 mod conflicts;

@@ -3,7 +3,7 @@
 
 use host::domain::delivery::Status;
 use host::domain::ids::AggregateKey;
-use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter};
+use host::store::{ClockState, DeliveryKey, MigrationError, PurgeCursor, RetryFilter, RetryProgress};
 use tests::environment::Backend;
 
 use crate::on_every_store;
@@ -16,6 +16,8 @@ on_every_store!(
     a_dismissed_head_unblocks_its_key,
     an_aggregate_is_known_from_any_table,
     failures_of_any_aggregate_are_listed_retried_and_dismissed,
+    failures_are_retried_some_at_a_time_behind_the_last_one,
+    what_waits_or_was_finished_after_a_retry_is_not_open,
     changes_behind_a_failed_head_are_not_due,
     a_clock_that_jumps_ahead_purges_nothing,
     a_clock_that_stays_ahead_for_a_day_is_trusted,
@@ -167,6 +169,67 @@ async fn failures_of_any_aggregate_are_listed_retried_and_dismissed(stand: Stand
     let recent = stand.store.status_with(10, Some(&key)).await.expect("status").recent;
     assert_eq!(recent.len(), 3);
     assert!(stand.store.status_with(10, Some(&patient)).await.expect("status").recent.is_empty());
+}
+
+async fn failures_are_retried_some_at_a_time_behind_the_last_one(stand: Stand) {
+    fail(&stand, &[1, 2, 3]).await;
+    // The same three failed at another target, whose name comes first.
+    stand.store.register_targets(&[("fhir", true)]).await.expect("register");
+    let columns = "outbox_id, aggregate_type, aggregate_id, status, attempts, next_attempt_at, created_at, finished_at";
+    let copy = format!("INSERT INTO sync_delivery (target, {columns}) SELECT 'fhir', {columns} FROM sync_delivery");
+    stand.database.execute(&copy).await.expect("copy");
+    let all = RetryFilter::default();
+    let listed = stand.store.retriable(&all, None, 10).await.expect("list");
+    let shown: Vec<_> = listed.iter().map(|key| (key.target.as_str(), key.outbox_id)).collect();
+    let ids: Vec<_> = [0, 2, 4].map(|place| listed[place].outbox_id).to_vec();
+    let expected: Vec<_> = ids.iter().flat_map(|id| [("fhir", *id), (TARGET, *id)]).collect();
+    assert_eq!(shown, expected, "by change, then by target");
+    assert!(ids.is_sorted());
+    for (place, key) in listed.iter().enumerate() {
+        let behind = stand.store.retriable(&all, Some(key), 10).await.expect("list");
+        assert_eq!(behind, listed[place + 1..], "behind the one at {place}");
+    }
+    let from_second = DeliveryKey::before_all_of(ids[1]);
+    assert_eq!(stand.store.retriable(&all, Some(&from_second), 3).await.expect("list"), listed[2..5]);
+
+    let here = RetryFilter { target: Some(TARGET.to_owned()), ..RetryFilter::default() };
+    let first = stand.store.retriable(&here, None, 2).await.expect("list");
+    assert_eq!(first, [&listed[1], &listed[3]].map(Clone::clone));
+    assert_eq!(stand.store.retry_these(&first).await.expect("retry"), 2);
+    assert_eq!(stand.store.retry_these(&first).await.expect("retry"), 0, "only what is failed");
+    let open = RetryProgress { open: 2, ..RetryProgress::default() };
+    assert_eq!(stand.store.progress_of(&first).await.expect("progress"), open);
+
+    stand.pass(10);
+    let batch = stand.claim_batch().await;
+    assert_eq!(stand.store.progress_of(&first).await.expect("progress"), open, "they are in flight");
+    let status = |place: usize| [Status::Failed, Status::Pending][place];
+    let rows = batch.deliveries.iter().enumerate().map(|(place, delivery)| failed(delivery, status(place), 60_000));
+    stand.store.settle(&batch.lease, &rows.collect::<Vec<_>>(), None).await.expect("settle");
+    let again = RetryProgress { failed_again: 2, ..RetryProgress::default() };
+    assert_eq!(stand.store.progress_of(&first).await.expect("progress"), again, "one for good, one is tried again");
+    let behind = stand.store.retriable(&here, first.last(), 10).await.expect("list");
+    assert_eq!(behind, listed[5..], "what failed again comes before it");
+    let progress = stand.store.progress_of(&listed[5..]).await.expect("progress");
+    assert_eq!(progress, RetryProgress { failed_again: 1, ..RetryProgress::default() });
+}
+
+async fn what_waits_or_was_finished_after_a_retry_is_not_open(stand: Stand) {
+    fail(&stand, &[1, 2]).await;
+    let keys = stand.store.retriable(&RetryFilter::default(), None, 10).await.expect("list");
+    assert_eq!(stand.store.retry_these(&keys).await.expect("retry"), 2);
+    let batch = stand.claim_batch().await;
+    let rows = [confirmed(&batch.deliveries[0], "7"), failed(&batch.deliveries[1], Status::Pending, 0)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    // As a delivery that lacks what it refers to.
+    let waits = format!(
+        "UPDATE sync_delivery SET attempts = 0, next_attempt_at = {} WHERE outbox_id = {}",
+        i64::MAX - 2,
+        batch.deliveries[1].change.change_id
+    );
+    stand.database.execute(&waits).await.expect("let it wait");
+    let expected = RetryProgress { ended: 1, waiting: 1, ..RetryProgress::default() };
+    assert_eq!(stand.store.progress_of(&keys).await.expect("progress"), expected);
 }
 
 async fn changes_behind_a_failed_head_are_not_due(stand: Stand) {
@@ -335,7 +398,7 @@ async fn half_created_tables_are_completed() {
     stand.database.execute(first).await.expect("the first statement of the first migration");
     stand.store.migrate().await.expect("migrate");
     stand.database.execute("DELETE FROM schema_migration").await.expect("delete");
-    assert_eq!(stand.store.migrate().await.expect("again").applied, 10, "every statement may be run again");
+    assert_eq!(stand.store.migrate().await.expect("again").applied, 12, "every statement may be run again");
 }
 
 macro_rules! on_every_backend {

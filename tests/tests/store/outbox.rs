@@ -72,7 +72,7 @@ async fn a_resync_queues_every_patient_for_one_target_only(stand: Stand) {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     let (mut after, mut pages) = (None, 0);
     while let Some((last, count)) =
-        stand.store.resync_page(&target_name("fhir"), after.as_deref(), 2).await.expect("resync")
+        stand.store.resync_page(&target_name("fhir"), after.as_deref(), None, 2).await.expect("resync")
     {
         assert!(count <= 2);
         pages += 1;

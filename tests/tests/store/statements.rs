@@ -31,7 +31,10 @@ const SMALL: &[&str] = &[
     "sync_count",
     "sync_notice",
     "sync_adapter_event",
+    "sync_adapter_control",
     "sync_adapter_hold",
+    "sync_alert",
+    "sync_alert_send",
     "users",
     "json_each",
     "CONSTANT",
@@ -45,6 +48,7 @@ const MEANT: &[(&str, &str)] = &[
     // The few targets.
     ("resend_candidates", "t"),
     ("knows_link", "t"),
+    ("known_patients", "t"),
     ("read_counts", "c"),
     ("trace_in_flight", "t"),
     ("trace_links", "t"),
@@ -59,6 +63,8 @@ const MEANT: &[(&str, &str)] = &[
     ("queued_before", "n"),
     ("count_causes", "n"),
     ("count_causes, without kind, since", "n"),
+    // Of at most 10,000 rows.
+    ("failed_lately", "n"),
     // Of so many as one step takes, or as are shown.
     ("next_waiting", "n"),
     // Only its last row.

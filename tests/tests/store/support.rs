@@ -20,6 +20,9 @@ use tests::session::Session;
 /// The target of these tests.
 pub(crate) const TARGET: &str = "openemr";
 
+/// The type whose every change the routers of these tests keep.
+pub(crate) const FIFO_TYPE: &str = "message";
+
 /// Runs one behaviour on each backend, as three tests.
 #[macro_export]
 macro_rules! on_every_store {
@@ -154,7 +157,9 @@ pub(crate) struct Dispatched {
 
 /// Routes along the store's routes, with these requests.
 pub(crate) async fn dispatch(store: &Store, limit: u32, claims: &[ClaimRequest]) -> Dispatched {
-    dispatch_along(store, &store.routes().await.expect("routes"), limit, claims).await
+    let routes = store.routes().await.expect("routes");
+    let targets = routes.list.iter().map(|route| route.target.clone()).collect();
+    dispatch_along(store, &routes.in_order(targets, vec![FIFO_TYPE.to_owned()]), limit, claims).await
 }
 
 pub(crate) async fn dispatch_along(store: &Store, routes: &Routes, limit: u32, claims: &[ClaimRequest]) -> Dispatched {

@@ -25,6 +25,7 @@ on_every_store!(
     a_target_that_no_host_has_checked_is_explained,
     a_missing_reference_is_explained,
     a_pause_is_explained,
+    a_pause_ends_by_itself_at_its_time,
     a_failure_is_explained,
     a_failed_head_is_explained,
     a_conflict_is_explained,
@@ -217,6 +218,34 @@ async fn a_pause_is_explained(stand: Stand) {
     let disabled = "paused: change # of patient P-0001 waits since 22:13:20 UTC: openemr is disabled; fix: enable it in \
                     host.toml, start the host, and run `host resync --target openemr`";
     expect(&stand, ReasonClass::Paused, 13, disabled).await;
+}
+
+async fn a_pause_ends_by_itself_at_its_time(stand: Stand) {
+    with_host(&stand, &["patient"]).await;
+    put(&stand, 1, "Seoul").await;
+    let until = stand.now() + 9_000;
+    assert!(stand.store.pause_until(TARGET, until).await.expect("pause"));
+    let paused = "paused: change # of patient P-0001 waits since 22:13:20 UTC: an operator paused openemr until 22:13:29 UTC; \
+                  fix: `host target resume openemr`";
+    expect(&stand, ReasonClass::Paused, 13, paused).await;
+    let seen = async || {
+        let status = stand.store.status(0).await.expect("status").targets.remove(TARGET).expect("the target");
+        let desired = stand.store.desired_state(TARGET).await.expect("read").paused;
+        (status.paused, status.paused_until, desired)
+    };
+    stand.pass(8_999);
+    assert_eq!(seen().await, (true, Some(until), true));
+    stand.pass(1);
+    assert_eq!(seen().await, (false, None, false), "nobody has written anything");
+    expect_class(&stand, ReasonClass::InProgress).await;
+    // Another pause has its own end, or none.
+    assert!(stand.store.set_paused(TARGET, true).await.expect("pause"));
+    stand.pass(86_400_000);
+    assert_eq!(seen().await, (true, None, true));
+    assert!(stand.store.pause_until(TARGET, stand.now() + 1).await.expect("pause"));
+    assert!(stand.store.set_paused(TARGET, false).await.expect("resume"));
+    assert_eq!(seen().await, (false, None, false));
+    assert!(!stand.store.pause_until("nowhere", until).await.expect("pause"));
 }
 
 async fn a_failure_is_explained(stand: Stand) {

@@ -1,12 +1,16 @@
 //! Nothing is for patients only: every command that is about one aggregate, over a type of an application's own.
 
-use tests::host::{Configuration, Host, quoted};
+use std::time::Duration;
+
+use tests::host::{Configuration, Host, HostSignal, RunningHost, quoted};
 use tests::session::Session;
 
 use crate::support::{QUICK, adapter};
 
 const TABLE: &str = "CREATE TABLE lab_result (result_id VARCHAR(64) NOT NULL PRIMARY KEY, code VARCHAR(255) NOT NULL, \
                      value VARCHAR(255) NOT NULL)";
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A host that delivers laboratory results to an SQLite file.
 async fn laboratory(more: &str) -> (Host, Session) {
@@ -213,4 +217,79 @@ async fn check_and_run_report_unsupported_types_of_an_adapter_alike() {
     assert!(run.stdout.contains(&format!("labs: {reported}")), "{}", run.stdout);
     let dry_run = host.run(&["plugin", "dry-run", "--patient", "D-1"]);
     assert!(dry_run.stdout.contains(reported), "{}{}", dry_run.stdout, dry_run.stderr);
+}
+
+/// Six results that cannot be delivered, and a running host that has tried.
+async fn six_failed(host: &Host) -> RunningHost {
+    for number in 1..=6 {
+        write(host, &format!("L-{number}"), "create", r#"{"code": "718-7"}"#).await;
+    }
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    running.wait_until("the host runs", LIMIT, || host.status()["hosts_running"] == 1).expect("wait");
+    running
+}
+
+fn failed(host: &Host) -> serde_json::Value {
+    host.status()["totals"]["failed"].clone()
+}
+
+#[tokio::test]
+async fn a_ramp_stops_while_the_cause_lasts_and_retries_everything_once_it_is_gone() {
+    let (host, mut labs) = laboratory("").await;
+    let mut running = six_failed(&host).await;
+
+    let stopped = host.run(&["retry", "--failed", "--ramp"]);
+    assert_eq!(stopped.status, Some(1), "{}", stopped.stderr);
+    let expected = "   step of 1: 0 ended, 1 failed again\n\
+                    stopped: most of this step failed again; fix: see `host failed list`\n\
+                    1 failed deliveries were retried\n";
+    assert_eq!(stopped.stdout, expected);
+    assert_eq!(failed(&host), 6);
+
+    let mut store = open(&host, ".host/host.db").await;
+    store.execute(&format!("UPDATE sync_outbox SET payload = '{}'", good("13"))).await.expect("repair");
+    store.close().await.expect("close");
+    let counted = host.run(&["retry", "--failed", "--limit", "4", "--dry-run"]).expect_success();
+    assert_eq!(counted.stdout, "4 failed deliveries would be retried\n");
+    let first = host.run(&["retry", "--failed", "--limit", "1"]).expect_success();
+    let expected = "more are failed; to go on, run the same command with --from 1\n1 failed deliveries were retried\n";
+    assert_eq!(first.stdout, expected);
+    running.wait_until("the first is delivered", LIMIT, || failed(&host) == 5).expect("wait");
+
+    let ramped = host.run(&["retry", "--failed", "--ramp"]).expect_success();
+    let expected = "   step of 1: 1 ended\n   step of 2: 2 ended\n   step of 2: 2 ended\n\
+                    5 failed deliveries were retried\n";
+    assert_eq!(ramped.stdout, expected);
+    assert_eq!(results(&mut labs).await.len(), 6);
+    let audit = host.run(&["audit", "list", "--action", "retry", "--json"]).expect_success().json();
+    let events = audit["events"].as_array().expect("events");
+    let shown: Vec<_> = events.iter().map(|event| format!("{} {}", event["item_count"], event["detail"])).collect();
+    let ramp = |count: u32| format!("{count} \"ramp\"");
+    let expected = [ramp(2), ramp(2), ramp(1), "1 \"limit 1\"".to_owned()];
+    assert_eq!(shown[..4], expected, "one event for each step, newest first: {audit}");
+}
+
+#[tokio::test]
+async fn an_interrupted_retry_reports_how_far_it_came_and_goes_on_from_there() {
+    let (host, _labs) = laboratory("").await;
+    // Nothing is delivered meanwhile.
+    let running = six_failed(&host).await;
+    running.signal(HostSignal::Terminate).expect("signal");
+    let _ = running.wait(LIMIT).expect("the host ends");
+    let mut retry = host.spawn(&["retry", "--failed", "--rate", "1"]).expect("spawn");
+    retry.wait_until("two are retried", LIMIT, || failed(&host) == 4).expect("wait");
+    retry.signal(HostSignal::Interrupt).expect("signal");
+    let ended = retry.wait(LIMIT).expect("end");
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    let left = failed(&host).as_u64().expect("a number");
+    let retried = 6 - left;
+    let expected = format!(
+        "stopped after {retried}; to go on, run the same command with --from {retried}\n\
+         {retried} failed deliveries were retried\n"
+    );
+    assert_eq!(ended.stdout, expected);
+    let rest = host.run(&["retry", "--failed", "--from", &(retried + 1).to_string()]).expect_success();
+    assert_eq!(rest.stdout, format!("{left} failed deliveries were retried\n"));
+    assert_eq!(failed(&host), 0);
 }

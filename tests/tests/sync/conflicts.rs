@@ -118,7 +118,13 @@ async fn on_openemr_5_no_resolution_duplicates_a_chart_or_takes_another_persons(
     let listed = host.run(&["conflicts", "--json"]).expect_success().json();
     assert_eq!(listed["conflicts"][0]["aggregate_id"], "200");
     let resolved = ["conflicts", "resolve", "--target", "openemr", "--patient", "200", "--keep", "local"];
-    let _ = host.run(&resolved).expect_success();
+    let _ = host.run(&[&["--as", "kim", "--reason", "ours is newer"][..], &resolved].concat()).expect_success();
+    let traced = host.run(&["trace", "200", "--json"]).expect_success().json();
+    let command = traced["events"].as_array().and_then(|all| all.iter().find(|event| event["event"] == "command"));
+    let command = command.unwrap_or_else(|| panic!("{traced}"));
+    let named = ["action", "by", "detail", "reason", "target"].map(|name| command[name].as_str());
+    let expected = ["conflicts resolve", "kim", "keep local", "ours is newer", "openemr"];
+    assert_eq!(named, expected.map(Some));
     sync(&host);
     let strangers = "SELECT fname, city FROM patient_data WHERE pubpid = '200'";
     assert_eq!(rows(openemr.url(), strangers).await, [["Stranger", ""]]);

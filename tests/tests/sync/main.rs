@@ -34,6 +34,8 @@ mod read_only;
 mod reading_transactions;
 mod references;
 mod refusals;
+#[cfg(unix)]
+mod reload;
 mod remembered_size;
 mod settling;
 mod several_hosts;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tests::database;
 use tests::environment::fhir_url;
 use tests::host::{Configuration, Host, quoted};
+use tests::session::Session;
 
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
@@ -16,8 +17,7 @@ async fn append_encounter(host: &Host, id: &str, patient_id: &str) {
     let payload = json!({ "status": "in-progress", "class": "AMB", "period": period });
     let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES";
     let row = format!("{insert} ('encounter', '{id}', 'create', '{payload}', '{refs}')");
-    let store = database::sqlite_url(&host.folder().join(".host/host.db"));
-    database::execute(&store, &row).await.expect("insert");
+    database::execute(&store_url(host), &row).await.expect("insert");
 }
 
 /// Two patients and an encounter of the first, delivered.
@@ -134,6 +134,43 @@ async fn merged_in_openemr(version: &str) {
     assert_eq!(rows(openemr.url(), encounter).await, [pids[0].clone()]);
     let count = "SELECT CAST(COUNT(*) AS CHAR) FROM patient_data";
     assert_eq!(rows(openemr.url(), count).await, [["2"]], "nothing is deleted, and nothing made");
+
+    // Again, and the host dies between OpenEMR's commit and its own: it knows nothing of this merge when it is undone.
+    let link = "SELECT remote_id || ' ' || fingerprint FROM sync_link WHERE aggregate_id = 'A-1'";
+    let before = value(&host, link).await;
+    merge(&host, "A-1", "A-2");
+    assert_eq!(rows(openemr.url(), chart).await[0][1], "NO");
+    forget_last_delivery(&host, "A-1", before.rsplit(' ').next().expect("a fingerprint")).await;
+    unmerge(&host, "A-1", "A-2");
+    assert_eq!(rows(openemr.url(), chart).await, [["theirs", "YES"]]);
+    assert_eq!(rows(openemr.url(), encounter).await, [pids[0].clone()]);
+    assert_eq!(value(&host, link).await, before);
+    let verified = host.run(&["verify", "--target", "openemr"]);
+    assert_eq!(verified.status, Some(0), "{}", verified.stdout);
+}
+
+fn store_url(host: &Host) -> String {
+    database::sqlite_url(&host.folder().join(".host/host.db"))
+}
+
+async fn value(host: &Host, sql: &str) -> String {
+    let mut session = Session::open(&store_url(host)).await.expect("connect");
+    session.rows(sql).await.expect("read")[0][0].clone().expect("a value")
+}
+
+/// Puts the store back to before it settled the last delivery of a patient.
+async fn forget_last_delivery(host: &Host, patient_id: &str, fingerprint: &str) {
+    let of_patient = format!("aggregate_type = 'patient' AND aggregate_id = '{patient_id}'");
+    let last = value(host, &format!("SELECT MAX(outbox_id) FROM sync_delivery WHERE {of_patient}")).await;
+    let forget = format!(
+        "UPDATE sync_link SET merged_into = NULL, fingerprint = '{fingerprint}', delivered_outbox_id = \
+         (SELECT MAX(outbox_id) FROM sync_delivery WHERE {of_patient} AND outbox_id < {last}) WHERE {of_patient}; \
+         UPDATE sync_delivery SET status = 'pending', next_attempt_at = 0, finished_at = NULL WHERE outbox_id = {last}; \
+         UPDATE sync_count SET done = done - 1 WHERE shard = (SELECT MIN(shard) FROM sync_count WHERE done > 0) AND done > 0"
+    );
+    for sql in forget.split("; ") {
+        database::execute(&store_url(host), sql).await.expect("forget");
+    }
 }
 
 #[tokio::test]

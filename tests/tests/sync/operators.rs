@@ -35,6 +35,23 @@ fn a_probe_or_a_resume_detects_a_repaired_target_at_once() {
 }
 
 #[test]
+fn a_running_host_resumes_at_the_end_of_a_pause() {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let configuration = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    running.wait_until("it is up", LIMIT, || is(&host, "up")).expect("wait");
+    let paused = host.run(&["target", "pause", "x", "--for", "6s"]).expect_success();
+    assert!(paused.stdout.starts_with("target x is paused until 20"), "{}", paused.stdout);
+    running.wait_for_log("target paused", LIMIT).expect("wait");
+    put(&host, &patient("O-1"));
+    assert_eq!(host.status()["totals"]["done"], 0);
+    running.wait_until("it is delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
+    let ended = &host.status()["targets"]["x"];
+    assert_eq!((&ended["state"], &ended["paused_until"]), (&"up".into(), &serde_json::Value::Null));
+}
+
+#[test]
 fn run_until_idle_without_an_enabled_target_ends_with_the_reason() {
     let target = directory("x", "http://127.0.0.1:1").replace("[targets.x]", "[targets.x]\nenabled = false");
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&target)).expect("host");

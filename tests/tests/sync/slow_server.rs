@@ -2,11 +2,13 @@
 //!
 //! It notes when each write began, so that a test sees whether one came while an earlier one was still at work.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tests::servers::small_http::read_request;
 
 /// How the server treats a write; reads are answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +79,14 @@ impl SlowServer {
 
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().expect("clone"));
-        while let Some((method, path)) = read_request(&mut reader) {
+        while let Some((head, _)) = read_request(&mut reader) {
+            let mut words = head.split(' ');
+            let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
             if method == "GET" {
                 respond(stream);
                 continue;
             }
-            let first = self.note(&path);
+            let first = self.note(path);
             match self.answer {
                 Answer::CutAll(patient) if path.ends_with(patient) => return,
                 // The work is its own thread's, whose result is not read any more.
@@ -103,21 +107,6 @@ impl SlowServer {
         writes.push(Write { patient, began: Instant::now() });
         first
     }
-}
-
-/// Method and path; the body is read and forgotten.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    let mut words = head.split(' ').map(str::to_owned);
-    Some((words.next()?, words.next()?))
 }
 
 fn respond(mut stream: &TcpStream) {

@@ -3,7 +3,7 @@
 //! It keeps what was written and counts the writes, and may take its time over them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tests::servers::small_http::read_request;
 
 /// Its user `reader` may only read, and its user `writer` may write.
 #[derive(Clone, Default)]
@@ -92,18 +93,4 @@ fn statement() -> Value {
     json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{ "mode": "server", "resource": [{
         "type": "Patient", "interaction": interactions, "updateCreate": true,
         "searchParam": [{ "name": "identifier", "type": "token" }] }] }] })
-}
-
-/// The head and the body.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    Some((head, body))
 }

@@ -103,3 +103,39 @@ async fn a_running_host_verifies_on_schedule_and_leaves_an_operators_verificatio
     daemon.signal(HostSignal::Terminate).expect("signal");
     drop(daemon.wait(Duration::from_secs(30)).expect("it ends"));
 }
+
+#[tokio::test]
+async fn what_openemr_has_of_ours_and_the_store_does_not_know_is_named_and_never_repaired() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host_with_openemr(openemr.url());
+    seed(&host);
+    deliver(&host);
+    // Registered at OpenEMR itself.
+    openemr
+        .execute(
+            "INSERT INTO patient_data (uuid, pid, pubpid, fname) VALUES (UNHEX(MD5('theirs')), 900, '900', 'theirs')",
+        )
+        .await
+        .expect("insert");
+    // The store is one from before this patient was delivered.
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    for table in ["sync_link", "sync_delivery", "sync_outbox"] {
+        let forget = format!("DELETE FROM {table} WHERE aggregate_id = 'P-2025-003'");
+        tests::database::execute(&store, &forget).await.expect("forget");
+    }
+    let pid = rows(openemr.url(), "SELECT CAST(pid AS CHAR) FROM patient_data WHERE pubpid = 'P-2025-003'").await;
+    let pid = &pid[0][0];
+    let found = verify(&host, &["--repair"]);
+    assert_eq!(found.status, Some(0), "{}{}", found.stdout, found.stderr);
+    let sentence = "openemr equals the store for 4 of 4 records of patient";
+    let unknown = "; 1 at the target that the store does not know\n";
+    assert!(found.stdout.contains(sentence) && found.stdout.contains(unknown), "{}", found.stdout);
+    assert!(found.stdout.contains(&format!("   not in the store: patient P-2025-003 as {pid}\n")), "{}", found.stdout);
+    assert!(found.stdout.contains("0 queued for repair"), "{}", found.stdout);
+    let status = host.run(&["status"]).expect_success().stdout;
+    assert!(status.contains("; 1 at the target that the store does not know"), "{status}");
+    let json = verify(&host, &["--json"]).json();
+    assert_eq!(json["verification"]["not_in_store"]["records"], 1, "{json}");
+    assert_eq!(json["not_in_store"][0]["remote_id"], pid.as_str());
+    assert_eq!(json["not_in_store"][0]["aggregate_id"], "P-2025-003");
+}

@@ -237,6 +237,13 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "verification::on_sqlite::a_second_verification_of_a_target_ends_the_first",
     },
     Safeguard {
+        name: "of what waits only the newest state waits on",
+        file: "host/src/store/waits_once.rs",
+        mutation: &[("if !is_fifo(&key.aggregate_type) {", "if is_fifo(&key.aggregate_type) {")],
+        suite: Suite::Store,
+        test: "on_sqlite::of_what_waits_only_the_newest_state_waits_on",
+    },
+    Safeguard {
         name: "only what lacks nothing is woken",
         file: "host/src/store/sql/dependencies.sql",
         mutation: &[(

@@ -12,7 +12,7 @@ use crate::cli::trail::AuditTrail;
 use crate::cli::{output, wiring};
 use crate::config::Config;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditSubject, Operator};
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::AuditFilter;
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ struct Actions(Vec<String>);
 fn actions(word: &str) -> Result<Actions, String> {
     let actions = AuditAction::named(word);
     if actions.is_empty() {
-        return Err(format!("expected {}", one_of(&AuditAction::names())));
+        return Err(expected(word, &AuditAction::names()));
     }
     Ok(Actions(actions.iter().map(ToString::to_string).collect()))
 }

@@ -12,6 +12,7 @@ use super::dry_run_report::View;
 use crate::cli::aggregate::{self, AggregateArguments};
 use crate::cli::error::{CliError, failure_exit_code};
 use crate::cli::output::{self, paint, printable};
+use crate::cli::status_summary::aggregate_types;
 use crate::cli::trail::AuditTrail;
 use crate::cli::{signals, wiring};
 use crate::config::{Config, Connection, TargetConfig};
@@ -93,7 +94,10 @@ fn targets<'a>(config: &'a Config, name: Option<&str>, key: &AggregateKey) -> Re
     let takes = |target: &&TargetConfig| aggregate::takes(target, &key.aggregate_type);
     let Some(name) = name else {
         let all: Vec<_> = config.enabled_targets().filter(takes).collect();
-        let none = || CliError::Usage(format!("no enabled target takes `{}`", key.aggregate_type));
+        let none = || {
+            let hint = aggregate::hint(&key.aggregate_type, &aggregate_types(config));
+            CliError::Usage(format!("no enabled target takes `{}`{hint}", key.aggregate_type))
+        };
         return if all.is_empty() { Err(none()) } else { Ok(all) };
     };
     let target = wiring::target_config(config, name)?;
@@ -113,7 +117,7 @@ async fn try_at<'a>(
     key: &AggregateKey,
 ) -> Result<Tried<'a>, CliError> {
     let next = store.next_state(&config.name, key).await?;
-    let next = next.ok_or_else(|| aggregate::unknown(key))?;
+    let next = next.ok_or_else(|| aggregate::unknown(key, &[]))?;
     let target = wiring::target(config)?;
     let adapter = runtime.load(&config.adapter, target.world()).await?;
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);

@@ -258,13 +258,19 @@ fn readme(name: &str, world: World, language: Language) -> String {
          `host plugin test` runs it on a private database or a mock server; each failed line names the fix. For a type of \
          your own\ninstead of patients give it an example of a payload, `--payload TYPE=FILE`: JSON with `${{id}}`, \
          `${{text}}` and `${{number}}`\nin the places of the aggregate's id, a text and a number.\n\n\
-         The contract is in `wit/0.2.0/`: every record, field and failure is described there.\n\n\
+         The contract is in `wit/0.2.0/`: every record, field and failure is described there. Two parts are optional: \
+         `observe` tells `host verify`\nwhat the target holds, and `{world}-listing` (an interface of its own) what it has \
+         that the host does not know.\n\n\
          ## Use it\n\nA `host.toml` in this folder, with the component as a target:\n\n\
          ```toml host.toml\n[store]\nurl = \"sqlite://.host/host.db\"\n\n[plugins]\ndirectory = \".\"\n\n\
          [targets.{name}]\nadapter = \"{file}\"\n\n{target}```\n\n{}\n\
          `host check` looks at the target through it, `host run` delivers.\n",
         console(&commands(name, world, language)),
         console(&commands_of_use(name, world, language)),
+        world = match world {
+            World::Database => "database",
+            World::Http => "http",
+        },
     )
 }
 

@@ -103,6 +103,13 @@ impl HttpAccess {
         Ok(headers)
     }
 
+    /// When the certificate that the server showed last ends, milliseconds since 1970-01-01 UTC; `None` before a
+    /// connection with TLS.
+    #[must_use]
+    pub fn certificate_ends_at(&self) -> Option<i64> {
+        self.client.certificate_ends_at()
+    }
+
     /// The path of `base_url`.
     pub(super) fn base_path(&self) -> &str {
         &self.base_path

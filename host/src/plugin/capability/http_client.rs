@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::http_connect::{ConnectionWatch, Connector, Stopped};
+use super::http_connect::{CertificateEnd, ConnectionWatch, Connector, Stopped};
 
 /// Interim heads (1xx) before one answer. Servers send one or two.
 pub(super) const INTERIM_HEADS_MAX: u64 = 16;
@@ -98,6 +98,7 @@ struct Inner {
     /// `Some` until the client is dropped.
     runtime: Option<Runtime>,
     timeout: Duration,
+    certificate: CertificateEnd,
 }
 
 impl Drop for Inner {
@@ -119,6 +120,7 @@ impl HttpClient {
         // sent.
         let connect_timeout = options.timeout.mul_f64(0.9).min(Duration::from_secs(10));
         let connector = Connector::new(tls(options.ca_pem)?, options.allow_private, connect_timeout);
+        let certificate = connector.certificate().clone();
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
@@ -133,13 +135,18 @@ impl HttpClient {
             .enable_all()
             .build()
             .map_err(|error| format!("the HTTP client gets no thread: {error}"))?;
-        Ok(Self(Arc::new(Inner { client, runtime: Some(runtime), timeout: options.timeout })))
+        Ok(Self(Arc::new(Inner { client, runtime: Some(runtime), timeout: options.timeout, certificate })))
     }
 
     #[cfg(test)]
     pub(super) fn of_tests() -> Self {
         let timeout = Duration::from_secs(5);
         Self::new(&ClientOptions { target: "t", allow_private: true, ca_pem: None, timeout, headers_max: 100 }).unwrap()
+    }
+
+    /// When the certificate that the server showed last ends; see [`CertificateEnd::get`].
+    pub(super) fn certificate_ends_at(&self) -> Option<i64> {
+        self.0.certificate.get()
     }
 
     /// Sends a request and waits for the head of its answer, in which `header_bytes_max` are allowed, interim heads

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::http_address::CheckedResolver;
+use crate::domain::certificates::certificate_end;
 
 /// The connection was ordered to stop.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +50,32 @@ impl ConnectionWatch {
     }
 }
 
+/// When the certificate that the server showed last ends. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CertificateEnd(Arc<AtomicI64>);
+
+impl CertificateEnd {
+    /// Milliseconds since 1970-01-01 UTC; `None` before a connection with TLS.
+    pub(super) fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|ends_at| *ends_at != 0)
+    }
+
+    fn note<T>(&self, stream: &MaybeHttpsStream<T>) {
+        if let MaybeHttpsStream::Https(stream) = stream
+            && let Some(certificate) = stream.inner().get_ref().1.peer_certificates().and_then(<[_]>::first)
+            && let Some(ends_at) = certificate_end(certificate)
+        {
+            self.0.store(ends_at, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Dials allowed addresses, within a time limit that includes TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<CheckedResolver>>,
     timeout: Duration,
+    certificate: CertificateEnd,
 }
 
 impl Connector {
@@ -63,7 +85,11 @@ impl Connector {
         http.set_nodelay(true);
         let inner =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
-        Self { inner, timeout }
+        Self { inner, timeout, certificate: CertificateEnd::default() }
+    }
+
+    pub(super) fn certificate(&self) -> &CertificateEnd {
+        &self.certificate
     }
 }
 
@@ -77,11 +103,13 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, timeout) = (self.inner.call(uri), self.timeout);
+        let (connecting, timeout, certificate) = (self.inner.call(uri), self.timeout, self.certificate.clone());
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
                 Ok(connected) => {
-                    Ok(TokioIo::new(Stream { inner: TokioIo::new(connected?), watch: ConnectionWatch::default() }))
+                    let connected = connected?;
+                    certificate.note(&connected);
+                    Ok(TokioIo::new(Stream { inner: TokioIo::new(connected), watch: ConnectionWatch::default() }))
                 }
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }

@@ -18,6 +18,7 @@ pub(super) mod http_fence;
 mod http_incoming;
 pub(super) mod http_list;
 mod http_open;
+pub(super) mod http_post;
 pub(super) mod http_secret;
 pub(super) mod http_token;
 pub(super) mod sql;

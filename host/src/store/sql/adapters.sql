@@ -3,8 +3,8 @@
 -- name: adapter_control
 -- What is wanted of a target, whether another host has learned something of it, and whether the last report of it was
 -- that it is down.
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
+SELECT CASE WHEN {is_paused(t)} THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
     LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = :target;

@@ -48,6 +48,16 @@ WHERE t.id < :before
 ORDER BY t.id DESC
 LIMIT :limit;
 
+-- name: audit_decisions
+-- The newest commands that changed something about one aggregate.
+SELECT {audit_columns(t)}
+FROM audit_event t {force_index(audit_event_aggregate)}
+WHERE t.aggregate_id = :aggregate_id AND t.aggregate_type = :aggregate_type AND t.outcome = :outcome
+    AND (t.item_count IS NULL OR t.item_count > 0)
+    AND t.action IN (:actions...)
+ORDER BY t.id DESC
+LIMIT :limit;
+
 -- name: sent_deliveries
 -- What was sent to a target, in the order of the changes.
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id

@@ -20,6 +20,7 @@ ORDER BY t.aggregate_id, t.aggregate_type;
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= :after_id AND (t.aggregate_id > :after_id OR t.aggregate_type > :after_type)
+    [[AND t.updated_at >= :since]]
 ORDER BY t.aggregate_id, t.aggregate_type
 LIMIT :limit;
 

@@ -26,6 +26,30 @@ SET next_attempt_at = {waiting}
 FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {delivery_of_target})}
 WHERE {by_ctid({delivery_of_target})} AND t.status = {pending} AND {missing_count(t)} > 0;
 
+-- name: waiting_twice
+-- Of these deliveries those that wait while their aggregate has older ones or a newer one: the aggregate, and its
+-- newest delivery. What is older than the confirmed one is finished.
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, {newest_sibling(d.target, d)}
+FROM sync_delivery d {force_index(PRIMARY)}
+WHERE d.target = :target AND {key_in_ids(d.outbox_id)}
+    AND d.status = {pending} AND d.next_attempt_at = {waiting}
+    AND {oldest_sibling_after(d.target, d, COALESCE({confirmed_id(d.target, d)}, 0))} < {newest_sibling(d.target, d)};
+
+-- fragment: waiting_sibling
+{is_sibling(t, :target, j, < j.before_id)} AND t.status = {pending} AND t.next_attempt_at = {waiting}
+
+-- name: supersede_waiting
+-- Finishes what waits and has a newer delivery. What was woken meanwhile is left to the claim.
+UPDATE sync_delivery AS t {force_index(sync_delivery_aggregate)}
+SET status = {to_supersede},
+    next_attempt_at = NULL,
+    finished_at = {now}
+FROM {locate_by_ctid(
+    sync_delivery,
+    {batch(aggregate_type text, aggregate_id text, before_id integer)},
+    {waiting_sibling} {lock_free_rows})}
+WHERE {by_ctid({waiting_sibling})};
+
 -- name: read_routed
 -- The columns of `unrouted`, of changes that are routed: what they refer to is read once more.
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, {payload_type}, {refs_columns}

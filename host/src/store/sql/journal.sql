@@ -32,17 +32,38 @@ WHERE {key_in_ids(a.lease_id)}
 ORDER BY a.lease_id;
 
 -- name: recent_attempts (sqlite, mysql)
--- The last attempts at a target, by which the time that a queue takes is estimated.
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+-- The last attempts at a target that worked, by which the time that a queue takes is estimated, and how long ago each
+-- of them ended.
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, {now} - a.started_at - a.elapsed_ms
 FROM sync_attempt a {force_index(sync_attempt_target)}
-WHERE a.target = :target
+WHERE a.target = :target AND a.cause_kind IS NULL
 ORDER BY a.lease_id DESC
 LIMIT :limit;
 
 -- name: recent_attempts (postgres)
 -- By the index that alone has its entries in this order.
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
-FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, {now} - a.started_at - a.elapsed_ms
+FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.outcomes
+    FROM sync_attempt b
+    WHERE (b.target, b.lease_id) <= (:target, {never}) AND b.cause_kind IS NULL
+    ORDER BY b.target DESC, b.lease_id DESC
+    LIMIT :limit) a
+WHERE a.target = :target;
+
+-- name: last_attempts (sqlite, mysql)
+-- The last attempts at a target, without what adapters and servers have worded but for the cause.
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM sync_attempt a {force_index(sync_attempt_target)}
+WHERE a.target = :target
+ORDER BY a.lease_id DESC
+LIMIT :limit;
+
+-- name: last_attempts (postgres)
+-- By the index that alone has its entries in this order.
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM (SELECT b.*
     FROM sync_attempt b
     WHERE (b.target, b.lease_id) <= (:target, {never})
     ORDER BY b.target DESC, b.lease_id DESC

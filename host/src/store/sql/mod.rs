@@ -126,6 +126,13 @@ impl Statements {
         Ok(Self { rendered: rendered.collect::<Result<_, _>>()? })
     }
 
+    /// The text of a template with empty values: its lists have one element, and every optional part is there. `None`
+    /// when there is no template of this name.
+    pub(super) fn example(&self, name: &str) -> Option<Bound> {
+        let index = ALL.iter().position(|declared| declared.name == name)?;
+        Some(self.rendered[index].bind_empty())
+    }
+
     /// A statement's text and values.
     pub(super) fn bind<S: Statement>(&self, statement: S, now_ms: Option<i64>) -> Bound {
         statement.bind(&self.rendered[S::INDEX], now_ms)
@@ -138,6 +145,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("never_skipped", super::in_flight::NEVER_SKIPPED),
     ("waiting", super::in_flight::WAITING),
     ("wake_chunk", super::dependencies::CHUNK),
+    ("failed_counted", super::alert_facts::FAILED_COUNTED),
     ("causes_counted", super::deliveries::CAUSES_COUNTED),
     ("queue_counted", super::why::QUEUE_COUNTED),
     ("hour_ms", super::clock::HOUR_MS),

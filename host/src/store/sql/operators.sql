@@ -35,6 +35,51 @@ SET status = {to_retry},
 FROM sync_target AS j
 WHERE {is_failed} AND t.attempts > 0;
 
+-- fragment: named_delivery
+-- The delivery `t` of the batch's row `j`, at any target.
+t.target = j.target AND t.outbox_id = j.outbox_id
+
+-- fragment: is_retriable
+-- Whether the failed delivery `t` of :target is one that the operator means, and not one that the host itself refused.
+t.status = {from_retry} AND t.attempts > 0
+    [[AND t.aggregate_type = :aggregate_type AND t.aggregate_id = :aggregate_id]]
+    [[AND t.error_kind = :kind]]
+    [[AND t.finished_at <= {now} - :age_ms]]
+    [[AND t.outbox_id = :change_id]]
+
+-- name: list_retriable (sqlite, mysql)
+-- What may be retried at a target, the oldest changes first, from one of them on.
+SELECT t.outbox_id
+FROM sync_delivery t {force_index(sync_delivery_due)}
+WHERE t.target = :target AND t.next_attempt_at = {never} AND t.outbox_id >= :from_id AND {is_retriable}
+ORDER BY t.outbox_id
+LIMIT :limit;
+
+-- name: list_retriable (postgres)
+-- By the index that alone has its entries in this order. Nothing is later than what never comes.
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = :target AND (t.next_attempt_at, t.outbox_id) >= ({never}, :from_id) AND {is_retriable}
+ORDER BY t.next_attempt_at, t.outbox_id
+LIMIT :limit;
+
+-- name: retry_these
+-- Makes these failed deliveries pending again. One that an operator has decided meanwhile is left.
+UPDATE sync_delivery AS t {force_index(PRIMARY)}
+SET status = {to_retry}, attempts = 0, next_attempt_at = {now}, finished_at = NULL
+FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {named_delivery})}
+WHERE {by_ctid({named_delivery})} AND t.status = {from_retry};
+
+-- name: progress_of_these
+-- How far these deliveries came since they were retried: by status, whether an attempt was spent, and whether they wait
+-- for what they refer to.
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = {waiting} THEN 1 ELSE 0 END, COUNT(*)
+FROM {batch(target text, outbox_id integer)}
+{lookup(sync_delivery, t, PRIMARY, {named_delivery}, t.status, t.attempts, t.next_attempt_at)}
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = {waiting} THEN 1 ELSE 0 END;
+
 -- fragment: is_skipped
 t.target = j.name AND t.next_attempt_at = {never_skipped} AND t.status = {from_reconsider}
     [[AND j.name = :target]]
@@ -74,16 +119,13 @@ JOIN sync_delivery t {force_index(PRIMARY)} ON t.target = d.target AND t.outbox_
 ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
 LIMIT :limit;
 
--- fragment: dismissed_key
-t.target = j.target AND t.outbox_id = j.outbox_id
-
 -- name: mark_dismissed
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET status = {to_dismiss},
     next_attempt_at = NULL,
     finished_at = {now}
-FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {dismissed_key})}
-WHERE {by_ctid({dismissed_key})} AND t.status = {from_dismiss};
+FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {named_delivery})}
+WHERE {by_ctid({named_delivery})} AND t.status = {from_dismiss};
 
 -- name: insert_dismissals
 INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at)

@@ -29,6 +29,20 @@ t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
 -- name: list_patients
 SELECT {patient_columns} FROM patient_cache t WHERE t.patient_id > :after ORDER BY t.patient_id LIMIT :limit;
 
+-- name: changed_patients
+-- The ids of those that were written or merged since a time. A count, so that each merge is one lookup.
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > :after
+    AND (t.updated_at >= :since OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= :since) > 0)
+ORDER BY t.patient_id
+LIMIT :limit;
+
+-- name: touch_patient
+-- Counts a patient as changed now, whose merge was undone.
+UPDATE patient_cache SET updated_at = {now} WHERE patient_id = :patient_id;
+
 -- name: patients_by_id
 SELECT {patient_columns}
 FROM patient_cache t

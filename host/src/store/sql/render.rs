@@ -80,6 +80,21 @@ impl Rendered {
         Bound { sql: self.text(shape), values }
     }
 
+    /// As [`Self::bind`], with empty values.
+    pub(super) fn bind_empty(&self) -> Bound {
+        let (texts, ids) = ([String::new()], [ChangeId::new(0)]);
+        let empty = |(_, kind): &(&str, Kind)| match *kind {
+            Kind::Text => Parameter::One("".into()),
+            Kind::Integer => Parameter::One(Value::I64(0)),
+            Kind::Bytes => Parameter::One(Value::Bytes(Vec::new())),
+            Kind::Json => Parameter::One(Value::Json("[]".to_owned())),
+            Kind::Ids => Parameter::Ids(&ids),
+            Kind::Texts => Parameter::Texts(&texts),
+            Kind::Rows(columns) => Parameter::Rows(vec![vec![None; columns]]),
+        };
+        self.bind(&mut self.parameters.iter().map(empty).collect::<Vec<_>>())
+    }
+
     /// Example texts for reviewers. Lists have two elements. The first text has every optional part, the second none.
     #[cfg(test)]
     pub(super) fn examples(&self) -> Vec<(String, Arc<str>)> {

@@ -1,8 +1,8 @@
 -- Sending states again that only the outbox holds (resend.rs).
 
 -- name: scan_changes
--- What changes are about, from the newest to the oldest, without their payloads.
-SELECT o.id, o.aggregate_type, o.aggregate_id
+-- What changes are about and when they were written and routed, from the newest to the oldest, without their payloads.
+SELECT o.id, o.aggregate_type, o.aggregate_id, {created_at}, o.routed_at
 FROM sync_outbox o
 WHERE o.id < :before
 ORDER BY o.id DESC
@@ -13,6 +13,15 @@ LIMIT :limit;
 SELECT t.patient_id
 FROM patient_cache t
 WHERE {key_in_batch(t.patient_id, patient_id, {batch(patient_id text)})};
+
+-- name: known_patients
+-- Which of these patients have a delivery to any target, or a link there.
+SELECT j.patient_id
+FROM {batch(patient_id text)}
+WHERE (SELECT COUNT(*) FROM sync_delivery d {force_index(sync_delivery_aggregate)}
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- name: resend_candidates
 -- What became of each change at the target, whether it is routed and in flight, what the target has confirmed of

@@ -56,6 +56,8 @@ statements! {
     "dependencies.sql" {
         InsertDependencies = insert_dependencies { batch: Json }
         HoldDependents = hold_dependents { batch: Json }
+        WaitingTwice<'a> = waiting_twice { target: &'a str, ids: Ids<'a> }
+        SupersedeWaiting<'a> = supersede_waiting { target: &'a str, batch: Json }
         ReadRouted<'a> = read_routed { ids: Ids<'a> }
         ConfirmedDependents<'a> = confirmed_dependents { target: &'a str, batch: Json }
         LinksOfKeys<'a> = links_of_keys { target: &'a str, batch: Json }
@@ -121,6 +123,7 @@ statements! {
     "resend.sql" {
         ScanChanges = scan_changes { before: i64, limit: u32 }
         OwnPatients = own_patients { batch: Json }
+        KnownPatients = known_patients { batch: Json }
         ResendCandidates<'a> = resend_candidates { target: &'a str, ids: Ids<'a> }
         EnqueueAgain<'a> = enqueue_again { target: &'a str, ids: Ids<'a> }
         ResendDeliveries<'a> = resend { target: &'a str, status: &'a str, ids: Ids<'a> }
@@ -129,6 +132,8 @@ statements! {
     }
     "people.sql" {
         ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
+        ChangedPatients<'a> = changed_patients { after: &'a str, since: i64, limit: u32 }
+        TouchPatient<'a> = touch_patient { patient_id: &'a str }
         PatientsById = patients_by_id { batch: Json }
         LockPatientsById = lock_patients_by_id { batch: Json }
         HoldPatients = hold_patients { batch: Json }
@@ -143,7 +148,7 @@ statements! {
     }
     "clinical.sql" {
         RecordsById = records_by_id { batch: Json }
-        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, limit: u32 }
+        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, since: Option<i64>, limit: u32 }
         OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
         LockRecordsOfPatients = lock_records_of_patients { batch: Json }
@@ -176,7 +181,7 @@ statements! {
         ReadLearned<'a> = read_learned { target: &'a str, basis: &'a str }
         PutLearned<'a> = put_learned { target: &'a str, basis: &'a str, learned: Vec<u8> }
         RequestProbe<'a> = request_probe { name: &'a str }
-        SetPaused<'a> = set_paused { name: &'a str, paused: bool }
+        SetPaused<'a> = set_paused { name: &'a str, paused: bool, until: Option<i64> }
         PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }
         RunningHosts = running_hosts {}
         ForgetHosts = forget_hosts {}
@@ -213,6 +218,12 @@ statements! {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             kind: Option<&'a str>, age_ms: Option<i64>, change_id: Option<ChangeId>,
         }
+        ListRetriable<'a> = list_retriable {
+            target: &'a str, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, kind: Option<&'a str>,
+            age_ms: Option<i64>, change_id: Option<ChangeId>, from_id: i64, limit: u32,
+        }
+        RetryThese = retry_these { batch: Json }
+        ProgressOfThese = progress_of_these { batch: Json }
         ListSkipped<'a> = list_skipped {
             target: Option<&'a str>, aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>,
             age_ms: Option<i64>, change_id: Option<ChangeId>, limit: u32,
@@ -313,6 +324,8 @@ statements! {
             target: &'a str, from_type: &'a str, from_id: &'a str, next_type: &'a str, after_id: &'a str,
             checked: i64, edited: i64, gone: i64, several: i64, not_ours: i64, unknown: i64, moved: i64,
         }
+        RecordsInStore<'a> = records_in_store { target: &'a str, batch: Json }
+        CountNotInStore<'a> = count_not_in_store { target: &'a str, types: Texts<'a> }
         DeleteVerification<'a> = delete_verification { target: &'a str, run: &'a str }
         FinishVerification<'a> = finish_verification { target: &'a str }
         PutFindings<'a> = put_findings { target: &'a str, batch: Json }
@@ -330,6 +343,7 @@ statements! {
         KnowsAttempt = knows_attempt { lease_id: LeaseId }
         ReadAttempts<'a> = read_attempts { ids: Ids<'a> }
         RecentAttempts<'a> = recent_attempts { target: &'a str, limit: u32 }
+        LastAttempts<'a> = last_attempts { target: &'a str, limit: u32 }
         OldAttempts = old_attempts { after: i64, cutoff: i64 }
         DeleteAttempts<'a> = delete_attempts { ids: Ids<'a> }
         DeleteEffects = delete_effects { cutoff: i64 }
@@ -368,7 +382,36 @@ statements! {
             before: i64, since: Option<i64>, actor: Option<&'a str>, actions: Texts<'a>,
             aggregate_type: Option<&'a str>, aggregate_id: Option<&'a str>, limit: u32,
         }
+        AuditDecisions<'a> = audit_decisions {
+            aggregate_type: &'a str, aggregate_id: &'a str, outcome: &'a str, actions: Texts<'a>, limit: u32,
+        }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
+    }
+    "alerts.sql" {
+        ListAlerts = list_alerts { ended_mark: Option<i64>, limit: u32 }
+        TouchAlerts = touch_alerts { batch: Json }
+        RaiseAlerts = raise_alerts { batch: Json }
+        EndAlerts = end_alerts { stale_ms: i64 }
+        AnnounceEnds = announce_ends {}
+        EnterAlertSends<'a> = enter_alert_sends { channel: &'a str }
+        DueAlertSends<'a> = due_alert_sends { channels: Texts<'a>, limit: u32 }
+        ClaimAlertSend<'a> = claim_alert_send {
+            alert_id: i64, channel: &'a str, due_at: i64, host: &'a str, claim_ms: i64,
+        }
+        SettleAlertSend<'a> = settle_alert_send {
+            alert_id: i64, channel: &'a str, due_at: i64, host: &'a str, sent: bool, failures: i64,
+            error: Option<&'a str>, next_at: i64,
+        }
+        AlertSends = alert_sends { first_id: i64 }
+        AcknowledgeAlerts<'a> = acknowledge_alerts {
+            id: Option<i64>, kind: Option<&'a str>, target: Option<&'a str>, acknowledged_by: &'a str,
+        }
+        PurgeAlertSends = purge_alert_sends { cutoff: i64 }
+        PurgeAlerts = purge_alerts { cutoff: i64 }
+        Heartbeats = heartbeats {}
+        RolledBackAdapters = rolled_back_adapters {}
+        ChangesAfter = changes_after { after: i64 }
+        FailedLately<'a> = failed_lately { target: &'a str }
     }
     "imports.sql" {
         ReadImportProgress<'a> = import_progress { id: &'a str }

@@ -49,7 +49,9 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d {force_index(sync_deliver
     OR {in_flight_at(:target)} > 0 THEN 1 ELSE 0 END;
 
 -- name: target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - {now}, adapter_name, adapter_version, adapter_sha256,
+SELECT name, enabled, CASE WHEN {is_paused(sync_target)} THEN 1 ELSE 0 END,
+    CASE WHEN {is_paused(sync_target)} THEN paused_until END,
+    state, breaker, breaker_until - {now}, adapter_name, adapter_version, adapter_sha256,
     summary, error_kind, error_message, {now} - error_at
 FROM sync_target;
 

@@ -61,10 +61,14 @@ INSERT INTO sync_learned (target, basis, revision, learned) VALUES (:target, :ba
 -- name: request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = :name;
 
+-- fragment: is_paused(target)
+-- Whether an operator has paused the target: until it is resumed, or until a time that has not come.
+{target}.paused = 1 AND ({target}.paused_until IS NULL OR {target}.paused_until > {now})
+
 -- name: set_paused
--- Pauses a target, or resumes and probes it.
+-- Pauses a target, or resumes and probes it. A pause without an end lasts until it is resumed.
 UPDATE sync_target
-SET paused = :paused, probe_requests = probe_requests + 1 - :paused, updated_at = {now}
+SET paused = :paused, paused_until = :until, probe_requests = probe_requests + 1 - :paused, updated_at = {now}
 WHERE name = :name;
 
 -- name: put_host

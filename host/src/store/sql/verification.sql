@@ -71,3 +71,23 @@ FROM sync_verification_finding f
 WHERE f.target = :target AND f.aggregate_type = :aggregate_type AND f.aggregate_id > :after
 ORDER BY f.aggregate_id
 LIMIT :limit;
+
+-- name: records_in_store
+-- Which of these records at a target are known: linked, or a change of their aggregate is on its way there.
+SELECT j.aggregate_id, j.remote_id
+FROM {batch(aggregate_type text, aggregate_id text, remote_id text)}
+{left_lookup(
+    sync_link, l,
+    l.target = :target AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id,
+    l.remote_id)}
+WHERE l.remote_id = j.remote_id
+    OR {in_flight_count(:target, j)} > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d {force_index(PRIMARY)}
+        WHERE d.target = :target AND d.outbox_id = {newest_sibling(:target, j)} AND d.status = {pending}) > 0;
+
+-- name: count_not_in_store
+-- What was found of these types, by state.
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = :target AND f.aggregate_type IN (:types...)
+GROUP BY f.aggregate_type, f.state;

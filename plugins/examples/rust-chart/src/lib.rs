@@ -5,8 +5,8 @@
 use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::patient;
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Observation,
-    Operation, Outcome, Receipt, Report, Subject,
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, DatabaseListing, Descriptor, Failure, FailureKind,
+    Observation, Operation, Outcome, OwnPage, OwnRecord, Receipt, Report, Subject,
 };
 
 struct Chart;
@@ -79,4 +79,31 @@ fn applied(change: &Change) -> Outcome {
     Outcome::Applied(Receipt { remote_id: change.aggregate_id.clone(), remote_version: None, fingerprint: None })
 }
 
+/// Optional: lists the charts, so that `host verify` can name what the store does not know. Every row is ours here, and
+/// the last one of a page is where the next page begins.
+impl DatabaseListing for Chart {
+    fn list_own(
+        db: &Transaction,
+        _: Context,
+        aggregate_type: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<OwnPage, Failure> {
+        if aggregate_type != "patient" {
+            return Err(adapter_sdk::cannot_list("only patients are kept here"));
+        }
+        let sql =
+            format!("SELECT patient_id FROM example_chart WHERE patient_id > ? ORDER BY patient_id LIMIT {limit}");
+        let after = Value::from(after.unwrap_or_default());
+        let found = db.query(&sql, &[after], limit).map_err(|error| error.during("list example_chart"))?;
+        let ids = found.rows.iter().filter_map(|row| row.first()?.as_text());
+        let record = |id: &str| OwnRecord { aggregate_id: id.to_owned(), remote_id: id.to_owned() };
+        let records: Vec<OwnRecord> = ids.map(record).collect();
+        let is_full = u32::try_from(records.len()).is_ok_and(|count| count >= limit);
+        let next = records.last().filter(|_| is_full).map(|last| last.remote_id.clone());
+        Ok(OwnPage { records, next })
+    }
+}
+
 adapter_sdk::export_database_adapter!(Chart);
+adapter_sdk::export_database_listing!(Chart);

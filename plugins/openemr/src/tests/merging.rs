@@ -99,6 +99,56 @@ fn what_never_came_here_is_merged_already_and_a_chart_whose_settlement_was_lost_
     assert!(holds_what_was_written(&database, &context, "P-1", &merged));
 }
 
+fn undone_after_a_lost_receipt(database: &Database) {
+    let context = context(database);
+    let created =
+        receipts(database, &context, &[change("P-1", "{}"), change("P-9", r#"{"birth_date": "1990-01-01"}"#)]);
+    let survivor = created[1].remote_id.as_str();
+    database.change("UPDATE patient_data SET billing_note = 'theirs', allow_patient_portal = 'YES'");
+    let merged = || {
+        receipts(database, &context, &[merge("P-1", Some(&created[0]), Some(survivor))]);
+        let note = format!("theirs\n{} (patient portal before: YES)|NO", marked(survivor));
+        assert_eq!(database.ask(MARKS), [note.as_str(), "theirs|YES"]);
+    };
+    // The host knows nothing of the merges: the links are those from before. Whether the state differs makes no
+    // difference, nor does a link that is missing.
+    for (link, fields) in [(true, "{}"), (true, r#"{"city": "Busan"}"#), (false, r#"{"city": "Busan"}"#)] {
+        merged();
+        let state = change("P-1", fields);
+        let state = if link { linked(state, &created[0]) } else { state };
+        let undone = receipts(database, &context, &[state, linked(change("P-9", r#"{"city": "Ulsan"}"#), &created[1])]);
+        assert_eq!(database.ask(MARKS), ["theirs|YES", "theirs|YES"], "{link} {fields}");
+        assert!(holds_what_was_written(database, &context, "P-1", &undone[0]));
+    }
+    // A portal that a user opened again meanwhile stays open; a note of theirs about us is none of ours.
+    merged();
+    database.change("UPDATE patient_data SET allow_patient_portal = 'other' WHERE pid = 1");
+    receipts(database, &context, &[linked(change("P-1", "{}"), &created[0])]);
+    let theirs = "see [NeuroNova Sync]";
+    database.change(&format!("UPDATE patient_data SET billing_note = '{theirs}' WHERE pid = 2"));
+    receipts(database, &context, &[linked(change("P-9", "{}"), &created[1])]);
+    assert_eq!(database.ask(MARKS), ["theirs|other".to_owned(), format!("{theirs}|YES")]);
+}
+
+#[test]
+fn a_state_undoes_a_merge_whose_receipt_was_lost() {
+    undone_after_a_lost_receipt(&Database::open());
+    undone_after_a_lost_receipt(&Database::open_without_uuid());
+}
+
+#[test]
+fn a_note_that_appears_after_the_chart_was_read_makes_the_batch_come_again() {
+    let database = Database::open();
+    let context = context(&database);
+    let created = receipts(&database, &context, &[change("P-1", "{}")]);
+    database.intrude_on_update(&format!("UPDATE patient_data SET billing_note = '{}'", marked("9")));
+    let state = linked(change("P-1", r#"{"city": "Busan"}"#), &created[0]);
+    let failure = run(&database, &context, std::slice::from_ref(&state)).unwrap_err();
+    assert_eq!(described(&failure), "Transient: update patient_data: 1 charts were there, 0 were written");
+    receipts(&database, &context, &[state]);
+    assert_eq!(database.ask(MARKS), ["NULL|"]);
+}
+
 #[test]
 fn a_survivor_without_a_chart_is_refused() {
     let database = Database::open();

@@ -3,6 +3,7 @@
 mod applying;
 mod checking;
 mod creating;
+mod listing;
 mod merging;
 mod observing;
 mod records;

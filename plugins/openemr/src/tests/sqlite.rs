@@ -19,6 +19,7 @@ pub(crate) struct Sqlite {
     connection: RefCell<SqliteConnection>,
     said: RefCell<Vec<String>>,
     intrusions: RefCell<VecDeque<String>>,
+    intrusion_on_update: RefCell<Option<String>>,
     locks: Cell<usize>,
     refused: RefCell<Option<String>>,
 }
@@ -53,6 +54,7 @@ impl Sqlite {
             connection: RefCell::new(connection),
             said: RefCell::default(),
             intrusions: RefCell::default(),
+            intrusion_on_update: RefCell::default(),
             locks: Cell::new(0),
             refused: RefCell::default(),
         }
@@ -67,6 +69,11 @@ impl Sqlite {
     /// Runs statements of another program right before the adapter's next insert of a chart or a record.
     pub(crate) fn intrude(&self, sql: &str) {
         self.intrusions.borrow_mut().push_back(sql.to_owned());
+    }
+
+    /// Runs statements of another program right before the adapter's next update of charts.
+    pub(crate) fn intrude_on_update(&self, sql: &str) {
+        *self.intrusion_on_update.borrow_mut() = Some(sql.to_owned());
     }
 
     /// Refuses statements with this beginning from now on, as for a database user without the grant.
@@ -129,6 +136,10 @@ impl TargetDb for Sqlite {
         if intruded_on(sql)
             && let Some(intrusion) = self.intrusions.borrow_mut().pop_front()
         {
+            self.change(&intrusion);
+        }
+        let on_update = sql.starts_with("UPDATE `patient_data`").then(|| self.intrusion_on_update.take());
+        if let Some(intrusion) = on_update.flatten() {
             self.change(&intrusion);
         }
         self.said.borrow_mut().push(sql.to_owned());

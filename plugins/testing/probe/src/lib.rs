@@ -7,7 +7,8 @@ mod behaviours;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, Observation, Report, Subject,
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, DatabaseListing, Descriptor, Failure, Observation,
+    OwnPage, Report, Subject,
 };
 
 struct Probe;
@@ -37,4 +38,17 @@ impl DatabaseAdapter for Probe {
     }
 }
 
+impl DatabaseListing for Probe {
+    fn list_own(
+        db: &Transaction,
+        _: Context,
+        aggregate_type: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<OwnPage, Failure> {
+        behaviours::chosen()?.list(db, &aggregate_type, after.as_deref(), limit)
+    }
+}
+
 adapter_sdk::export_database_adapter!(Probe);
+adapter_sdk::export_database_listing!(Probe);

@@ -71,7 +71,11 @@ pub(super) enum Operation {
         kind: Option<FailureKind>,
         older_than_ms: Option<u64>,
     },
-    Pause(&'static str, bool),
+    Pause {
+        target: &'static str,
+        paused: bool,
+        for_ms: Option<i64>,
+    },
     Resync {
         target: &'static str,
         after: Option<&'static str>,
@@ -121,7 +125,11 @@ fn operation(dice: &mut Dice) -> Operation {
         83..86 => Operation::TakeExpired,
         86..89 => retry(dice),
         89 if dice.below(2) == 0 => Operation::Wake(dice.pick(&TARGETS)),
-        89 => Operation::Pause(dice.pick(&["openemr", "fhir", "nowhere"]), dice.below(2) == 0),
+        89 => Operation::Pause {
+            target: dice.pick(&["openemr", "fhir", "nowhere"]),
+            paused: dice.below(3) > 0,
+            for_ms: dice.pick(&[None, Some(1), Some(5_000)]),
+        },
         90..92 => Operation::Resync {
             target: dice.pick(&TARGETS),
             after: dice.pick(&[None, Some("P-0001"), Some("p")]),

@@ -60,7 +60,10 @@ const TABLES: [(&str, &[&str]); 10] = [
             "synced_at",
         ],
     ),
-    ("sync_target", &["name", "enabled", "paused", "state", "breaker", "breaker_until", "error_kind", "updated_at"]),
+    (
+        "sync_target",
+        &["name", "enabled", "paused", "paused_until", "state", "breaker", "breaker_until", "error_kind", "updated_at"],
+    ),
     (
         "sync_attempt",
         &["@lease_id", "target", "host", "started_at", "elapsed_ms", "changes", "outcomes", "effect_counts"],

@@ -16,7 +16,7 @@ use host::store::{
 };
 
 use super::plan::{Dice, Operation, TARGETS};
-use crate::support::{Stand, dispatch, route, target_name};
+use crate::support::{FIFO_TYPE, Stand, dispatch, route, target_name};
 
 fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
     ClaimRequest {
@@ -24,7 +24,7 @@ fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimReq
         owner: owner.to_owned(),
         batch_max,
         lease_ms,
-        fifo_types: vec!["message".to_owned()],
+        fifo_types: vec![FIFO_TYPE.to_owned()],
     }
 }
 
@@ -109,12 +109,16 @@ impl World {
                 let count = store.count_failed(&filter).await.expect("count");
                 format!("{count} {}", store.retry(&filter).await.expect("retry"))
             }
-            Operation::Pause(target, paused) => {
-                let known = store.set_paused(target, *paused).await.expect("pause");
+            Operation::Pause { target, paused, for_ms } => {
+                let known = match for_ms {
+                    Some(for_ms) if *paused => store.pause_until(target, self.stand.now() + for_ms).await,
+                    _ => store.set_paused(target, *paused).await,
+                };
+                let known = known.expect("pause");
                 format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
-                format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
+                format!("{:?}", store.resync_page(&target_name(target), *after, None, *limit).await.expect("resync"))
             }
             Operation::Resend { target } => {
                 let types = ["patient", "message", "invoice"].map(str::to_owned).to_vec();

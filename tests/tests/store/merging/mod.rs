@@ -373,7 +373,7 @@ async fn a_resync_and_a_dry_run_know_a_merged_patient(stand: Stand) {
     assert_eq!((next.source, next.change.operation), (StateSource::Current, Operation::Merge));
     let survivor = next.change.survivor.expect("a survivor");
     assert_eq!((survivor.aggregate_id, survivor.remote_id.as_deref()), (id(2), Some("#P-0002")));
-    stand.store.resync_page(&name, None, 100).await.expect("resync");
+    stand.store.resync_page(&name, None, None, 100).await.expect("resync");
     target.drain(&stand).await;
     assert_eq!(target.patients["#P-0001"].as_deref(), Some("#P-0002"), "a resync does not undo the merge");
     assert_eq!(stand.counts().await.failed, 0);

@@ -141,6 +141,40 @@ WHERE t.ctid = j.place AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_d
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- waiting_twice
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+        AND s.target = d.target THEN s.outbox_id END
+     FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+        WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+            <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+        ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s)
+FROM sync_delivery d
+WHERE d.target = $1 AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805
+    AND (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                > (d.aggregate_id, d.aggregate_type, d.target, COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0))
+            ORDER BY s.aggregate_id, s.aggregate_type, s.target, s.outbox_id LIMIT 1) s) < (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+                    AND s.target = d.target THEN s.outbox_id END
+                 FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+                    WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                        <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+                    ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s);
+
+-- supersede_waiting
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, before_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target || '' = $2 AND t.aggregate_type = j.aggregate_type
+                    AND t.aggregate_id = j.aggregate_id AND t.outbox_id + 0 < j.before_id AND t.status = 'pending' AND t.next_attempt_at = 9223372036854775805 FOR UPDATE SKIP LOCKED OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place;
+
 -- read_routed
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
@@ -494,7 +528,7 @@ SELECT o.id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT) JOIN 
 UPDATE sync_outbox SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE event_id = ANY (ARRAY(SELECT j.event_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT)));
 
 -- scan_changes
-SELECT o.id, o.aggregate_type, o.aggregate_id
+SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
 FROM sync_outbox o
 WHERE o.id < CAST($1 AS BIGINT)
 ORDER BY o.id DESC
@@ -504,6 +538,14 @@ LIMIT CAST($2 AS BIGINT);
 SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)));
+
+-- known_patients
+SELECT j.patient_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)
+WHERE (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- resend_candidates
 SELECT o.id, o.operation,
@@ -565,6 +607,18 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > $1 ORDER BY t.patient_id LIMIT CAST($2 AS BIGINT);
+
+-- changed_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > $1
+    AND (t.updated_at >= CAST($2 AS BIGINT) OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= CAST($3 AS BIGINT)) > 0)
+ORDER BY t.patient_id
+LIMIT CAST($4 AS BIGINT);
+
+-- touch_patient
+UPDATE patient_cache SET updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE patient_id = $1;
 
 -- patients_by_id
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
@@ -658,6 +712,14 @@ WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(
 ORDER BY t.aggregate_id, t.aggregate_type;
 
 -- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= $1 AND (t.aggregate_id > $2 OR t.aggregate_type > $3)
+    AND t.updated_at >= CAST($4 AS BIGINT)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT CAST($5 AS BIGINT);
+
+-- list_records, without since
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= $1 AND (t.aggregate_id > $2 OR t.aggregate_type > $3)
@@ -782,8 +844,8 @@ UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
 
 -- set_paused
 UPDATE sync_target
-SET paused = CAST($1 AS BIGINT), probe_requests = probe_requests + 1 - CAST($2 AS BIGINT), updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-WHERE name = $3;
+SET paused = CAST($1 AS BIGINT), paused_until = CAST($2 AS BIGINT), probe_requests = probe_requests + 1 - CAST($3 AS BIGINT), updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE name = $4;
 
 -- put_host
 INSERT INTO sync_host (id, version, started_at, seen_at, targets)
@@ -855,7 +917,9 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), adapter_name, adapter_version, adapter_sha256,
+SELECT name, enabled, CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END,
+    CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN paused_until END,
+    state, breaker, breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), adapter_name, adapter_version, adapter_sha256,
     summary, error_kind, error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - error_at
 FROM sync_target;
 
@@ -945,6 +1009,41 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
+
+-- list_retriable
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = $1 AND (t.next_attempt_at, t.outbox_id) >= (9223372036854775807, CAST($2 AS BIGINT)) AND t.status = 'failed' AND t.attempts > 0
+        AND t.aggregate_type = $3 AND t.aggregate_id = $4
+        AND t.error_kind = $5
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($6 AS BIGINT)
+        AND t.outbox_id = CAST($7 AS BIGINT)
+ORDER BY t.next_attempt_at, t.outbox_id
+LIMIT CAST($8 AS BIGINT);
+
+-- list_retriable, without aggregate_type, aggregate_id, kind, age_ms, change_id
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = $1 AND (t.next_attempt_at, t.outbox_id) >= (9223372036854775807, CAST($2 AS BIGINT)) AND t.status = 'failed' AND t.attempts > 0
+ORDER BY t.next_attempt_at, t.outbox_id
+LIMIT CAST($3 AS BIGINT);
+
+-- retry_these
+UPDATE sync_delivery AS t
+SET status = 'pending', attempts = 0, next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), finished_at = NULL
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.status = 'failed';
+
+-- progress_of_these
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END, COUNT(*)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+CROSS JOIN LATERAL (SELECT t.status, t.attempts, t.next_attempt_at FROM sync_delivery t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) t
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END;
 
 -- list_skipped
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
@@ -1227,8 +1326,8 @@ ORDER BY outbox_id DESC
 LIMIT CAST($3 AS BIGINT);
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
+SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
     LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = $1;
@@ -1349,6 +1448,28 @@ SET next_type = $1,
     moved = moved + CAST($9 AS BIGINT)
 WHERE target = $10 AND run = 'current' AND next_type = $11 AND after_id = $12;
 
+-- records_in_store
+SELECT j.aggregate_id, j.remote_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, remote_id TEXT)
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = $2 AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id OFFSET 0) l ON TRUE
+WHERE l.remote_id = j.remote_id
+    OR (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = $3 AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = $4 AND d.outbox_id = (SELECT CASE WHEN s.aggregate_id = j.aggregate_id AND s.aggregate_type = j.aggregate_type
+                AND s.target = $5 THEN s.outbox_id END
+             FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+                WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                    <= (j.aggregate_id, j.aggregate_type, $6, 9223372036854775807)
+                ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s) AND d.status = 'pending') > 0;
+
+-- count_not_in_store
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = $1 AND f.aggregate_type IN ($2, $3)
+GROUP BY f.aggregate_type, f.state;
+
 -- delete_verification
 DELETE FROM sync_verification WHERE target = $1 AND run = $2;
 
@@ -1403,8 +1524,18 @@ WHERE a.lease_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_eleme
 ORDER BY a.lease_id;
 
 -- recent_attempts
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
-FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - a.started_at - a.elapsed_ms
+FROM (SELECT b.target, b.started_at, b.elapsed_ms, b.changes, b.outcomes
+    FROM sync_attempt b
+    WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807) AND b.cause_kind IS NULL
+    ORDER BY b.target DESC, b.lease_id DESC
+    LIMIT CAST($2 AS BIGINT)) a
+WHERE a.target = $3;
+
+-- last_attempts
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
+FROM (SELECT b.*
     FROM sync_attempt b
     WHERE (b.target, b.lease_id) <= ($1, 9223372036854775807)
     ORDER BY b.target DESC, b.lease_id DESC
@@ -1628,6 +1759,17 @@ WHERE t.id < CAST($1 AS BIGINT)
 ORDER BY t.id DESC
 LIMIT CAST($2 AS BIGINT);
 
+-- audit_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.aggregate_id = $1 AND t.aggregate_type = $2 AND t.outcome = $3
+    AND (t.item_count IS NULL OR t.item_count > 0)
+    AND t.action IN ($4, $5)
+ORDER BY t.id DESC
+LIMIT CAST($6 AS BIGINT);
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d
@@ -1648,6 +1790,119 @@ LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
 WHERE d.target = $1 AND d.outbox_id > CAST($2 AS BIGINT) AND d.status IN ('done', 'failed') AND d.attempts > 0
 ORDER BY d.outbox_id
 LIMIT CAST($3 AS BIGINT);
+
+-- list_alerts
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+WHERE sync_alert.ended_mark = CAST($1 AS BIGINT)
+ORDER BY sync_alert.id DESC
+LIMIT CAST($2 AS BIGINT);
+
+-- list_alerts, without ended_mark
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+ORDER BY sync_alert.id DESC
+LIMIT CAST($1 AS BIGINT);
+
+-- touch_alerts
+UPDATE sync_alert AS t
+SET seen_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), sentence = j.sentence, example = j.example
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(id BIGINT, sentence TEXT, example TEXT)
+WHERE t.id = j.id AND t.ended_mark = 0;
+
+-- raise_alerts
+INSERT INTO sync_alert (kind, target, subject, sentence, example, raised_at, seen_at)
+SELECT j.kind, j.target, j.subject, j.sentence, j.example, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(kind TEXT, target TEXT, subject TEXT, sentence TEXT, example TEXT)
+ON CONFLICT (ended_mark, kind, target, subject) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- end_alerts
+UPDATE sync_alert SET ended_mark = id, ended_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE ended_mark = 0 AND seen_at < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($1 AS BIGINT);
+
+-- announce_ends
+UPDATE sync_alert_send SET next_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), failures = 0
+WHERE next_at < 9223372036854775807 AND alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0);
+
+-- enter_alert_sends
+INSERT INTO sync_alert_send (alert_id, channel, next_at)
+SELECT sync_alert.id, $1, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_alert
+WHERE sync_alert.ended_mark = 0
+    AND (SELECT COUNT(*) FROM sync_alert_send s WHERE s.alert_id = sync_alert.id AND s.channel = $2) = 0
+ON CONFLICT (alert_id, channel) DO UPDATE SET sends = sync_alert_send.sends;
+
+-- due_alert_sends
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by, sync_alert_send.channel, sync_alert_send.sends, sync_alert_send.failures,
+    sync_alert_send.next_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_alert_send JOIN sync_alert ON sync_alert.id = sync_alert_send.alert_id
+WHERE sync_alert_send.next_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) AND sync_alert_send.claimed_until <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+    AND sync_alert_send.channel IN ($1, $2)
+    AND (sync_alert.ended_mark > 0 OR sync_alert.acknowledged_at IS NULL)
+ORDER BY sync_alert_send.next_at, sync_alert_send.alert_id
+LIMIT CAST($3 AS BIGINT);
+
+-- claim_alert_send
+UPDATE sync_alert_send
+SET claimed_by = $1, claimed_until = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT)
+WHERE alert_id = CAST($3 AS BIGINT) AND channel = $4 AND next_at = CAST($5 AS BIGINT) AND claimed_until <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+
+-- settle_alert_send
+UPDATE sync_alert_send
+SET claimed_until = 0,
+    sends = sends + CAST($1 AS BIGINT),
+    last_sent_at = CASE WHEN CAST($2 AS BIGINT) = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE last_sent_at END,
+    failures = CAST($3 AS BIGINT),
+    error = $4,
+    next_at = CASE WHEN next_at = CAST($5 AS BIGINT) THEN CAST($6 AS BIGINT) ELSE next_at END
+WHERE alert_id = CAST($7 AS BIGINT) AND channel = $8 AND claimed_by = $9 AND claimed_until > 0;
+
+-- alert_sends
+SELECT alert_id, channel, sends, last_sent_at, failures, error
+FROM sync_alert_send
+WHERE alert_id >= CAST($1 AS BIGINT)
+ORDER BY alert_id, channel;
+
+-- acknowledge_alerts
+UPDATE sync_alert
+SET acknowledged_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), acknowledged_by = $1
+WHERE ended_mark = 0 AND acknowledged_at IS NULL
+    AND id = CAST($2 AS BIGINT)
+    AND kind = $3
+    AND target = $4;
+
+-- acknowledge_alerts, without id, kind, target
+UPDATE sync_alert
+SET acknowledged_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), acknowledged_by = $1
+WHERE ended_mark = 0 AND acknowledged_at IS NULL;
+
+-- purge_alert_sends
+DELETE FROM sync_alert_send
+WHERE alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0 AND ended_at < CAST($1 AS BIGINT));
+
+-- purge_alerts
+DELETE FROM sync_alert WHERE ended_mark > 0 AND ended_at < CAST($1 AS BIGINT);
+
+-- heartbeats
+SELECT id, started_at, seen_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - seen_at FROM sync_host ORDER BY id;
+
+-- rolled_back_adapters
+SELECT target, rejected_sha256 FROM sync_adapter_control WHERE rejected_sha256 IS NOT NULL ORDER BY target;
+
+-- changes_after
+SELECT o.aggregate_type, MAX(o.id), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - MAX(COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)))
+FROM sync_outbox o
+WHERE o.id > CAST($1 AS BIGINT)
+GROUP BY o.aggregate_type;
+
+-- failed_lately
+SELECT COUNT(*)
+FROM (SELECT d.finished_at FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775807
+    LIMIT 10000) n
+WHERE n.finished_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - 3600000;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,

@@ -112,6 +112,27 @@ WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'pending'
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- waiting_twice
+SELECT DISTINCT d.aggregate_type, d.aggregate_id, (SELECT MAX(s.outbox_id) FROM sync_delivery s
+     WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = ? AND d.outbox_id IN (SELECT value FROM json_each(?))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805
+    AND (SELECT MIN(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)) < (SELECT MAX(s.outbox_id) FROM sync_delivery s
+                         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id);
+
+-- supersede_waiting
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'before_id' AS before_id FROM json_each(?)) AS j
+WHERE t.target = ? AND t.aggregate_type = j.aggregate_type
+                AND t.aggregate_id = j.aggregate_id AND t.outbox_id < j.before_id AND t.status = 'pending' AND t.next_attempt_at = 9223372036854775805;
+
 -- read_routed
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
@@ -427,7 +448,7 @@ SELECT o.id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j 
 UPDATE sync_outbox SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE event_id IN (SELECT j.event_id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j);
 
 -- scan_changes
-SELECT o.id, o.aggregate_type, o.aggregate_id
+SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, o.routed_at
 FROM sync_outbox o
 WHERE o.id < ?
 ORDER BY o.id DESC
@@ -437,6 +458,14 @@ LIMIT ?;
 SELECT t.patient_id
 FROM patient_cache t
 WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j);
+
+-- known_patients
+SELECT j.patient_id
+FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j
+WHERE (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.aggregate_id = j.patient_id AND d.aggregate_type = 'patient') > 0
+    OR (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_link l
+            WHERE l.target = t.name AND l.aggregate_type = 'patient' AND l.aggregate_id = j.patient_id) > 0) > 0;
 
 -- resend_candidates
 SELECT o.id, o.operation,
@@ -496,6 +525,18 @@ SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.midd
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
     t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
     t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > ? ORDER BY t.patient_id LIMIT ?;
+
+-- changed_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id > ?
+    AND (t.updated_at >= ? OR (SELECT COUNT(*) FROM patient_merge m
+        WHERE m.patient_id = t.patient_id AND m.merged_at >= ?) > 0)
+ORDER BY t.patient_id
+LIMIT ?;
+
+-- touch_patient
+UPDATE patient_cache SET updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE patient_id = ?;
 
 -- patients_by_id
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
@@ -580,6 +621,14 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_i
 ORDER BY t.aggregate_id, t.aggregate_type;
 
 -- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
+    AND t.updated_at >= ?
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
+-- list_records, without since
 SELECT t.aggregate_type, t.aggregate_id
 FROM clinical_record t
 WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
@@ -701,7 +750,7 @@ UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
 -- set_paused
 UPDATE sync_target
-SET paused = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+SET paused = ?, paused_until = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE name = ?;
 
 -- put_host
@@ -774,7 +823,9 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
-SELECT name, enabled, paused, state, breaker, breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), adapter_name, adapter_version, adapter_sha256,
+SELECT name, enabled, CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END,
+    CASE WHEN sync_target.paused = 1 AND (sync_target.paused_until IS NULL OR sync_target.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN paused_until END,
+    state, breaker, breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), adapter_name, adapter_version, adapter_sha256,
     summary, error_kind, error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - error_at
 FROM sync_target;
 
@@ -862,6 +913,38 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
+
+-- list_retriable
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- list_retriable, without aggregate_type, aggregate_id, kind, age_ms, change_id
+SELECT t.outbox_id
+FROM sync_delivery t
+WHERE t.target = ? AND t.next_attempt_at = 9223372036854775807 AND t.outbox_id >= ? AND t.status = 'failed' AND t.attempts > 0
+ORDER BY t.outbox_id
+LIMIT ?;
+
+-- retry_these
+UPDATE sync_delivery AS t
+SET status = 'pending', attempts = 0, next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), finished_at = NULL
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'failed';
+
+-- progress_of_these
+SELECT t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END, COUNT(*)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+JOIN sync_delivery t ON t.target = j.target AND t.outbox_id = j.outbox_id
+GROUP BY t.status, CASE WHEN t.attempts > 0 THEN 1 ELSE 0 END,
+    CASE WHEN t.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END;
 
 -- list_skipped
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
@@ -1141,8 +1224,8 @@ ORDER BY outbox_id DESC
 LIMIT ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
-    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
+SELECT CASE WHEN t.paused = 1 AND (t.paused_until IS NULL OR t.paused_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) THEN 1 ELSE 0 END, t.adapter_sha256, w.rejected_sha256, w.reload_requests,
+    t.probe_requests, l.basis, l.revision, CASE WHEN t.state = 'down' THEN 1 ELSE 0 END, h.sha256, h.accepted_at
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
     LEFT JOIN sync_adapter_hold h ON h.target = t.name
 WHERE t.name = ?;
@@ -1263,6 +1346,23 @@ SET next_type = ?,
     moved = moved + ?
 WHERE target = ? AND run = 'current' AND next_type = ? AND after_id = ?;
 
+-- records_in_store
+SELECT j.aggregate_id, j.remote_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'remote_id' AS remote_id FROM json_each(?)) AS j
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id
+    OR (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s
+             WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
+
+-- count_not_in_store
+SELECT f.aggregate_type, f.state, COUNT(*)
+FROM sync_verification_finding f
+WHERE f.target = ? AND f.aggregate_type IN (?, ?)
+GROUP BY f.aggregate_type, f.state;
+
 -- delete_verification
 DELETE FROM sync_verification WHERE target = ? AND run = ?;
 
@@ -1317,7 +1417,15 @@ WHERE a.lease_id IN (SELECT value FROM json_each(?))
 ORDER BY a.lease_id;
 
 -- recent_attempts
-SELECT a.started_at, a.elapsed_ms, a.changes, a.cause_kind
+SELECT a.started_at, a.elapsed_ms, a.changes, a.outcomes, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - a.started_at - a.elapsed_ms
+FROM sync_attempt a
+WHERE a.target = ? AND a.cause_kind IS NULL
+ORDER BY a.lease_id DESC
+LIMIT ?;
+
+-- last_attempts
+SELECT a.lease_id, a.started_at, a.elapsed_ms, a.calls, a.changes, a.outcomes, a.adapter_sha256, a.interface_version,
+    a.cause_kind, a.cause
 FROM sync_attempt a
 WHERE a.target = ?
 ORDER BY a.lease_id DESC
@@ -1535,6 +1643,17 @@ WHERE t.id < ?
 ORDER BY t.id DESC
 LIMIT ?;
 
+-- audit_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM audit_event t
+WHERE t.aggregate_id = ? AND t.aggregate_type = ? AND t.outcome = ?
+    AND (t.item_count IS NULL OR t.item_count > 0)
+    AND t.action IN (?, ?)
+ORDER BY t.id DESC
+LIMIT ?;
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d
@@ -1553,6 +1672,120 @@ LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_
 WHERE d.target = ? AND d.outbox_id > ? AND d.status IN ('done', 'failed') AND d.attempts > 0
 ORDER BY d.outbox_id
 LIMIT ?;
+
+-- list_alerts
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+WHERE sync_alert.ended_mark = ?
+ORDER BY sync_alert.id DESC
+LIMIT ?;
+
+-- list_alerts, without ended_mark
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by
+FROM sync_alert
+ORDER BY sync_alert.id DESC
+LIMIT ?;
+
+-- touch_alerts
+UPDATE sync_alert AS t
+SET seen_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), sentence = j.sentence, example = j.example
+FROM (SELECT value->>'id' AS id, value->>'sentence' AS sentence, value->>'example' AS example FROM json_each(?)) AS j
+WHERE t.id = j.id AND t.ended_mark = 0;
+
+-- raise_alerts
+INSERT INTO sync_alert (kind, target, subject, sentence, example, raised_at, seen_at)
+SELECT j.kind, j.target, j.subject, j.sentence, j.example, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'kind' AS kind, value->>'target' AS target, value->>'subject' AS subject, value->>'sentence' AS sentence, value->>'example' AS example FROM json_each(?)) AS j
+WHERE TRUE
+ON CONFLICT (ended_mark, kind, target, subject) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- end_alerts
+UPDATE sync_alert SET ended_mark = id, ended_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE ended_mark = 0 AND seen_at < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?;
+
+-- announce_ends
+UPDATE sync_alert_send SET next_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), failures = 0
+WHERE next_at < 9223372036854775807 AND alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0);
+
+-- enter_alert_sends
+INSERT INTO sync_alert_send (alert_id, channel, next_at)
+SELECT sync_alert.id, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_alert
+WHERE sync_alert.ended_mark = 0
+    AND (SELECT COUNT(*) FROM sync_alert_send s WHERE s.alert_id = sync_alert.id AND s.channel = ?) = 0
+ON CONFLICT (alert_id, channel) DO UPDATE SET sends = sync_alert_send.sends;
+
+-- due_alert_sends
+SELECT sync_alert.id, sync_alert.kind, sync_alert.target, sync_alert.subject, sync_alert.sentence, sync_alert.example,
+    sync_alert.raised_at, sync_alert.ended_at, sync_alert.acknowledged_at, sync_alert.acknowledged_by, sync_alert_send.channel, sync_alert_send.sends, sync_alert_send.failures,
+    sync_alert_send.next_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_alert_send JOIN sync_alert ON sync_alert.id = sync_alert_send.alert_id
+WHERE sync_alert_send.next_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) AND sync_alert_send.claimed_until <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+    AND sync_alert_send.channel IN (?, ?)
+    AND (sync_alert.ended_mark > 0 OR sync_alert.acknowledged_at IS NULL)
+ORDER BY sync_alert_send.next_at, sync_alert_send.alert_id
+LIMIT ?;
+
+-- claim_alert_send
+UPDATE sync_alert_send
+SET claimed_by = ?, claimed_until = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ?
+WHERE alert_id = ? AND channel = ? AND next_at = ? AND claimed_until <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+
+-- settle_alert_send
+UPDATE sync_alert_send
+SET claimed_until = 0,
+    sends = sends + ?,
+    last_sent_at = CASE WHEN ? = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE last_sent_at END,
+    failures = ?,
+    error = ?,
+    next_at = CASE WHEN next_at = ? THEN ? ELSE next_at END
+WHERE alert_id = ? AND channel = ? AND claimed_by = ? AND claimed_until > 0;
+
+-- alert_sends
+SELECT alert_id, channel, sends, last_sent_at, failures, error
+FROM sync_alert_send
+WHERE alert_id >= ?
+ORDER BY alert_id, channel;
+
+-- acknowledge_alerts
+UPDATE sync_alert
+SET acknowledged_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), acknowledged_by = ?
+WHERE ended_mark = 0 AND acknowledged_at IS NULL
+    AND id = ?
+    AND kind = ?
+    AND target = ?;
+
+-- acknowledge_alerts, without id, kind, target
+UPDATE sync_alert
+SET acknowledged_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), acknowledged_by = ?
+WHERE ended_mark = 0 AND acknowledged_at IS NULL;
+
+-- purge_alert_sends
+DELETE FROM sync_alert_send
+WHERE alert_id IN (SELECT id FROM sync_alert WHERE ended_mark > 0 AND ended_at < ?);
+
+-- purge_alerts
+DELETE FROM sync_alert WHERE ended_mark > 0 AND ended_at < ?;
+
+-- heartbeats
+SELECT id, started_at, seen_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - seen_at FROM sync_host ORDER BY id;
+
+-- rolled_back_adapters
+SELECT target, rejected_sha256 FROM sync_adapter_control WHERE rejected_sha256 IS NOT NULL ORDER BY target;
+
+-- changes_after
+SELECT o.aggregate_type, MAX(o.id), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - MAX(COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)))
+FROM sync_outbox o
+WHERE o.id > ?
+GROUP BY o.aggregate_type;
+
+-- failed_lately
+SELECT COUNT(*)
+FROM (SELECT d.finished_at FROM sync_delivery d
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775807
+    LIMIT 10000) n
+WHERE n.finished_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - 3600000;
 
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,

@@ -4,6 +4,7 @@
 mod answers;
 mod computing;
 mod honest;
+mod listing;
 mod observing;
 mod reaching;
 
@@ -11,8 +12,8 @@ use std::cell::RefCell;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
-    Applied, Change, Context, Failure, FailureKind, Finding, FindingLevel, Observation, Outcome, Receipt, RemoteEdit,
-    Report, Subject, settings,
+    Applied, Change, Context, Failure, FailureKind, Finding, FindingLevel, Observation, Outcome, OwnPage, Receipt,
+    RemoteEdit, Report, Subject, settings,
 };
 use serde::Deserialize;
 
@@ -63,6 +64,26 @@ const OBSERVING: &[(&str, Observing)] = &[
     ("panic", observing::panic),
 ];
 
+/// The input of a behaviour of `list-own`.
+pub(crate) struct Page<'a> {
+    pub(crate) db: &'a Transaction,
+    pub(crate) argument: &'a str,
+    pub(crate) aggregate_type: &'a str,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) limit: u32,
+}
+
+type Listing = fn(&Page<'_>) -> Result<OwnPage, Failure>;
+
+/// Special behaviours of `list-own`; all others list honestly.
+const LISTING: &[(&str, Listing)] = &[
+    ("list-million", listing::million),
+    ("list-endless", listing::endless),
+    ("list-odd", listing::odd),
+    ("statement", listing::statement),
+    ("panic", listing::panic),
+];
+
 type Behaviour = fn(&Call<'_>) -> Result<Vec<Outcome>, Failure>;
 
 const TABLE: &[(&str, Behaviour)] = &[
@@ -70,6 +91,9 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("observe-too-few", honest::echo),
     ("observe-million", honest::echo),
     ("observe-odd", honest::echo),
+    ("list-million", honest::echo),
+    ("list-endless", honest::echo),
+    ("list-odd", honest::echo),
     ("learn", honest::learn),
     ("skip", honest::skip),
     ("references", honest::references),
@@ -109,6 +133,7 @@ pub(crate) struct Chosen {
     name: &'static str,
     run: Behaviour,
     observe: Observing,
+    list: Listing,
     argument: String,
     quiet_check: bool,
 }
@@ -119,7 +144,10 @@ pub(crate) fn chosen() -> Result<Chosen, Failure> {
         Some((name, run)) => {
             let special = OBSERVING.iter().find(|(known, _)| known == name);
             let observe = special.map_or(observing::honest as Observing, |(_, observe)| *observe);
-            Ok(Chosen { name, run: *run, observe, argument: settings.argument, quiet_check: settings.quiet_check })
+            let special = LISTING.iter().find(|(known, _)| known == name);
+            let list = special.map_or(listing::honest as Listing, |(_, list)| *list);
+            let Settings { argument, quiet_check, .. } = settings;
+            Ok(Chosen { name, run: *run, observe, list, argument, quiet_check })
         }
         None => Err(failure(FailureKind::Misconfigured, &format!("there is no behaviour `{}`", settings.behaviour))),
     }
@@ -150,6 +178,16 @@ impl Chosen {
         subjects: &[Subject],
     ) -> Result<Vec<Observation>, Failure> {
         (self.observe)(&Question { db, argument: &self.argument, subjects })
+    }
+
+    pub(crate) fn list(
+        &self,
+        db: &Transaction,
+        aggregate_type: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<OwnPage, Failure> {
+        (self.list)(&Page { db, argument: &self.argument, aggregate_type, after, limit })
     }
 
     fn call(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Applied, Failure> {

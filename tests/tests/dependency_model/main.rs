@@ -12,7 +12,10 @@
 //!
 //! Left out: leases (`protocol_model`), several targets, and chains, where each link is one of these. That the model
 //! can find anything is tested too: each safeguard is taken away in turn, and a counterexample must appear. It must
-//! never touch a database. Read next: `host/src/store/dependencies.rs`.
+//! never touch a database. `waits_once.rs` has two states of one aggregate. Read next:
+//! `host/src/store/dependencies.rs`.
+
+mod waits_once;
 
 use stateright::{Checker, Model, Property};
 

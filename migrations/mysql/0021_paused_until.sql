@@ -1,0 +1,2 @@
+-- When a pause of the target ends by itself; NULL for one that an operator has to end.
+ALTER TABLE sync_target ADD COLUMN paused_until BIGINT;
