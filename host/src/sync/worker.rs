@@ -210,8 +210,8 @@ impl Worker {
         ))
     }
 
-    /// Delivers, through the canary first if this worker has taken it and it writes what the active adapter writes. When
-    /// the canary fails a delivery, the active adapter gets the batch too, and its outcomes count.
+    /// Delivers, through the canary first if this worker has taken it and it writes what the active adapter writes.
+    /// When the canary fails a delivery, the active adapter gets the batch too, and its outcomes count.
     async fn deliver_with_canary(
         &self,
         session: &TargetSession<'_>,

@@ -271,6 +271,7 @@ async fn a_store_of_schema_11_gets_what_is_new(backend: Backend) {
         "DROP TABLE patient_merge",
         "DROP TABLE audit_event",
         "DROP TABLE audit_head",
+        "DROP TABLE sync_adapter_hold",
         "DROP TABLE clinical_record",
         "DROP TABLE deleted_record",
         "DROP TABLE sync_dependency",

@@ -32,6 +32,7 @@ const SMALL: &[&str] = &[
     "sync_notice",
     "sync_adapter_event",
     "sync_adapter_control",
+    "sync_adapter_hold",
     "sync_alert",
     "sync_alert_send",
     "users",

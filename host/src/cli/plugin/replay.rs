@@ -34,7 +34,7 @@ pub(in crate::cli) struct Arguments {
     /// Compare at this target
     #[arg(long)]
     target: String,
-    /// Take changes that were delivered since: an age, a day or a moment
+    /// Take changes delivered since: an age, a day or a moment
     #[arg(long, value_name = "AGE", default_value = "7d", value_parser = since)]
     last: i64,
     /// Compare at most this many, the newest first
