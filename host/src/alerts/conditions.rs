@@ -46,6 +46,7 @@ pub(super) fn judge(rules: &AlertRules, facts: &Facts<'_>) -> Judged {
         judged.failed(rules, name, target, facts);
         judged.leases_lost(rules, name, facts);
         judged.drift(rules, name, target);
+        judged.held(rules, name, target);
     }
     judged.unrouted_old(rules, facts);
     judged.conflicts(rules, facts);
@@ -124,6 +125,17 @@ impl Judged {
                 "{differing} records at target {name} are not as they were delivered; see `host verify --target {name}`"
             );
             self.add(AlertKind::Drift, name, "", sentence);
+        }
+    }
+
+    fn held(&mut self, rules: &AlertRules, name: &str, target: &TargetStatus) {
+        if let Some(held) = target.held.as_ref().filter(|held| rules.adapters && held.accepted_at.is_none()) {
+            let digest: String = held.sha256.chars().take(12).collect();
+            let sentence = format!(
+                "the adapter sha256:{digest} of target {name} is held, since it writes something else; see `host plugin \
+                 list`, then `host plugin accept`"
+            );
+            self.add(AlertKind::AdapterHeld, name, "", sentence);
         }
     }
 

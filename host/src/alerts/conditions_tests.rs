@@ -180,6 +180,26 @@ fn a_silent_feed_is_found() {
 }
 
 #[test]
+fn a_held_adapter_is_found_until_it_is_accepted() {
+    let mut scene = Scene::with(all_on());
+    let mut held = crate::store::HeldAdapter {
+        sha256: "ef".repeat(32),
+        name: "openemr".to_owned(),
+        version: "2".to_owned(),
+        differences: crate::domain::effect_difference::EffectDifferences::default(),
+        held_at: 0,
+        accepted_at: None,
+    };
+    scene.target().held = Some(held.clone());
+    let sentence = "the adapter sha256:efefefefefef of target openemr is held, since it writes something else; see `host \
+                    plugin list`, then `host plugin accept`";
+    assert_eq!(scene.sentences(), [sentence]);
+    held.accepted_at = Some(1);
+    scene.target().held = Some(held);
+    assert_eq!(scene.sentences(), Vec::<String>::new());
+}
+
+#[test]
 fn a_rolled_back_adapter_and_differing_records_are_found() {
     use crate::domain::ids::ChangeId;
     let mut scene = Scene::with(all_on());

@@ -1,7 +1,7 @@
 //! The keys of `[alerts]` with their values, for reloads and for a support bundle (`entries.rs`).
 
 use super::alerts::{AlertsConfig, SmtpConfig, WebhookConfig};
-use super::entries::{Entries, TEXT};
+use super::entry_list::{Entries, TEXT};
 use crate::domain::alerts::{AlertRules, SilenceRule};
 
 const DAY_MS: i64 = 86_400_000;

@@ -10,6 +10,7 @@ use std::path::Path;
 use url::Url;
 
 use super::alerts_entries::of_alerts;
+use super::entry_list::{Entries, Entry, TEXT};
 use super::{
     AuditConfig, Authentication, Config, Connection, DatabaseConfig, DatabaseUrl, GrantConfig, HttpConfig, Limits,
     ObservabilityConfig, PluginsConfig, RetentionConfig, SecretSource, StoreConfig, SyncConfig, SyslogAddress,
@@ -20,85 +21,6 @@ use crate::domain::grants::{TableVerb, Tables};
 use crate::domain::ids::AggregateType;
 use crate::domain::secret::Secret;
 
-/// What a secret is shown as.
-const SECRET: &str = "left out: a secret";
-/// What text that an operator has written freely is shown as.
-pub(super) const TEXT: &str = "left out: text";
-/// What a path of this machine is shown as.
-const PATH: &str = "left out: a path";
-
-/// One key of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// As in the file, from its first table on: `targets.fhir.limits.batch`.
-    pub key: String,
-    /// The value as it may leave this machine.
-    pub shown: String,
-    /// The value where it is not shown.
-    hidden: Option<Secret>,
-}
-
-impl Entry {
-    /// Whether the value is left out, or shown in part.
-    #[must_use]
-    pub fn is_redacted(&self) -> bool {
-        self.hidden.is_some()
-    }
-}
-
-/// The list under one table of the file.
-pub(super) struct Entries<'a> {
-    table: String,
-    list: &'a mut Vec<Entry>,
-}
-
-impl Entries<'_> {
-    pub(super) fn of(&mut self, table: &str) -> Entries<'_> {
-        Entries { table: format!("{}{table}.", self.table), list: self.list }
-    }
-
-    fn add(&mut self, key: &str, shown: String, hidden: Option<Secret>) {
-        self.list.push(Entry { key: format!("{}{key}", self.table), shown, hidden });
-    }
-
-    pub(super) fn shown(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
-        self.add(key, value.to_string(), None);
-    }
-
-    fn shown_list(&mut self, key: &str, values: impl IntoIterator<Item = impl ToString>) {
-        let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
-        self.shown(key, &if values.is_empty() { "none".to_owned() } else { values.join(", ") });
-    }
-
-    pub(super) fn hidden(&mut self, key: &str, shown: &str, whole: impl Into<String>) {
-        self.add(key, shown.to_owned(), Some(Secret::new(whole)));
-    }
-
-    pub(super) fn path(&mut self, key: &str, path: &Path) {
-        self.hidden(key, PATH, path.to_string_lossy());
-    }
-
-    pub(super) fn secret(&mut self, key: &str, source: &SecretSource) {
-        match source {
-            SecretSource::Value(secret) => self.hidden(key, SECRET, secret.expose()),
-            SecretSource::File(path) => self.path(&format!("{key}_file"), path),
-        }
-    }
-
-    fn database_url(&mut self, key: &str, url: &DatabaseUrl) {
-        match url {
-            DatabaseUrl::Sqlite(path) => {
-                self.hidden(key, "sqlite, a file; its path is left out", path.to_string_lossy());
-            }
-            DatabaseUrl::Server(server) => {
-                let (kind, host, port) = (server.kind(), server.host(), server.port());
-                let shown = format!("{kind} at {host}:{port}; user, password, database and parameters are left out");
-                self.hidden(key, &shown, server.expose());
-            }
-        }
-    }
-}
-
 impl Config {
     /// Every key with its value, those that the file leaves out included; those without a default only where they are
     /// set.
@@ -106,7 +28,7 @@ impl Config {
     pub fn entries(&self) -> Vec<Entry> {
         let Self { path: _, store, plugins, sync, retention, audit, alerts, observability, targets, aggregates } = self;
         let mut list = Vec::new();
-        let mut root = Entries { table: String::new(), list: &mut list };
+        let mut root = Entries::root(&mut list);
         of_store(&mut root.of("store"), store);
         of_plugins(&mut root.of("plugins"), plugins);
         of_sync(&mut root.of("sync"), sync);

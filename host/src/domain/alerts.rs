@@ -5,6 +5,8 @@ use crate::vocabulary;
 vocabulary! {
     /// What is wrong, as in `sync_alert.kind`.
     pub enum AlertKind {
+        /// A new adapter writes something else than the active one, and waits for an operator.
+        AdapterHeld = "adapter-held",
         /// The adapter of a target was rolled back, and the file that holds it is not loaded again.
         AdapterRolledBack = "adapter-rolled-back",
         /// Deliveries wait for a decision of an operator.
@@ -45,7 +47,7 @@ pub struct AlertRules {
     pub disk_free_bytes: Option<u64>,
     pub expiry_ms: Option<i64>,
     pub host_missing_ms: Option<i64>,
-    /// Whether a rolled-back adapter raises an alert.
+    /// Whether a rolled-back or held adapter raises an alert.
     pub adapters: bool,
     /// Whether a verification that found differences raises an alert.
     pub verification: bool,
