@@ -5,21 +5,17 @@
 //! addresses of servers. Secrets, users, paths and free text are compared and never shown. Each section is taken apart
 //! field by field, so that a new field does not compile until it has its place.
 
-use std::path::Path;
-
 use url::Url;
 
 use super::alerts_entries::of_alerts;
 use super::entry_list::{Entries, Entry, TEXT};
 use super::{
-    AuditConfig, Authentication, Config, Connection, DatabaseConfig, DatabaseUrl, GrantConfig, HttpConfig, Limits,
-    ObservabilityConfig, PluginsConfig, RetentionConfig, SecretSource, StoreConfig, SyncConfig, SyslogAddress,
-    TargetConfig,
+    AuditConfig, Authentication, Config, Connection, DatabaseConfig, GrantConfig, HttpConfig, Limits,
+    ObservabilityConfig, PluginsConfig, RetentionConfig, StoreConfig, SyncConfig, SyslogAddress, TargetConfig,
 };
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::grants::{TableVerb, Tables};
 use crate::domain::ids::AggregateType;
-use crate::domain::secret::Secret;
 
 impl Config {
     /// Every key with its value, those that the file leaves out included; those without a default only where they are
