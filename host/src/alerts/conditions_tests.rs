@@ -235,7 +235,7 @@ fn what_ends_soon_or_has_ended_is_found() {
     assert_eq!(scene.sentences(), Vec::<String>::new());
     scene.endings = vec![ending(Some(1_000_000 + 13 * day)), ending(Some(1_000_000)), ending(None)];
     assert_eq!(scene.sentences(), ["the token ends in 13 d", "the token has ended"]);
-    assert_eq!(scene.judged().unknown, [key(AlertKind::Expiring, "fhir", "the token")]);
+    assert!(scene.judged().unknown.contains(&key(AlertKind::Expiring, "fhir", "the token")));
 }
 
 #[test]

@@ -119,13 +119,13 @@ pub(super) struct HourlyGrowth {
 impl HourlyGrowth {
     /// Notes a counter, and returns by how much it grew within the hour.
     pub(super) fn note(&mut self, target: &str, counter: u64, now: Instant) -> u64 {
-        let counted = self.counted.entry(target.to_owned()).or_default();
+        let earlier = self.counted.entry(target.to_owned()).or_default();
         // The last one that is older than an hour stays.
-        while counted.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= HOUR) {
-            counted.pop_front();
+        while earlier.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= HOUR) {
+            earlier.pop_front();
         }
-        counted.push_back((now, counter));
-        counter.saturating_sub(counted.front().map_or(0, |(_, first)| *first))
+        earlier.push_back((now, counter));
+        counter.saturating_sub(earlier.front().map_or(0, |(_, first)| *first))
     }
 }
 

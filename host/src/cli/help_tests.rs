@@ -104,7 +104,7 @@ fn the_commands_page_names_no_removed_option() {
     let document = std::fs::read_to_string(workspace("docs/commands.md")).unwrap();
     let known: BTreeSet<String> =
         commands().iter().flat_map(|(_, command)| options(command)).chain(globals()).collect();
-    let is_part = |character: char| character.is_ascii_lowercase() || character == '-';
+    let is_part = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '-');
     let named: BTreeSet<&str> = document
         .match_indices("--")
         .filter(|(at, _)| document[..*at].ends_with([' ', '`', '[', '(', '|']))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary;
 
-/// EffectDifferences that are kept; the others are only counted.
+/// Differences that are kept; the others are only counted.
 pub const DIFFERENCES_MAX: usize = 20;
 /// The longest template that is kept, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 300;
@@ -102,7 +102,7 @@ impl fmt::Display for EffectDifference {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectDifferences {
     list: Vec<EffectDifference>,
-    /// EffectDifferences beyond those of the list.
+    /// Differences beyond those of the list.
     #[serde(default)]
     others: u64,
 }

@@ -38,11 +38,11 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn hold_adapter(
         &self,
-        held: &AdapterEvent<'_>,
+        candidate: &AdapterEvent<'_>,
         previous: &AdapterEvent<'_>,
         differences: &EffectDifferences,
     ) -> Result<bool, StoreError> {
-        let AdapterEvent { target, name, version, sha256, .. } = *held;
+        let AdapterEvent { target, name, version, sha256, .. } = *candidate;
         let differences = serde_json::to_string(differences)
             .map_err(|error| corrupt("hold an adapter", format!("differences that are no JSON: {error}")))?;
         rerun("hold adapter", || async {
@@ -60,7 +60,7 @@ impl Store {
             }
             let hold = HoldAdapter { target: target_name, sha256, name, version, differences: &differences };
             transaction.run(hold).await?;
-            transaction.record_adapter_event(AdapterEventKind::Held, held).await?;
+            transaction.record_adapter_event(AdapterEventKind::Held, candidate).await?;
             transaction.commit().await?;
             Ok(true)
         })

@@ -95,14 +95,12 @@ impl Router {
     /// Routes along the routes of the store. Without any target nothing is routed: a change that is routed nowhere
     /// would be ignored permanently.
     async fn route(&self, progress: &mut Progress, requests: &[DirectRequest]) -> Result<Routed, StoreError> {
-        let routes = match progress.routes.take() {
-            Some(routes) => routes,
-            None => {
-                let settings = self.settings.get();
-                let (targets, fifo_types) =
-                    (settings.types().into_keys().collect(), settings.options.fifo_types.clone());
-                self.store.routes().await?.in_order(targets, fifo_types)
-            }
+        let routes = if let Some(routes) = progress.routes.take() {
+            routes
+        } else {
+            let settings = self.settings.get();
+            let (targets, fifo_types) = (settings.types().into_keys().collect(), settings.options.fifo_types.clone());
+            self.store.routes().await?.in_order(targets, fifo_types)
         };
         if routes.list.is_empty() {
             return Ok(Routed::default());

@@ -36,8 +36,8 @@ pub(super) fn align<T, K: PartialEq>(
     let end = (old.len(), new.len());
     for (to_old, to_new) in anchors(old, new, &template).into_iter().chain([end]) {
         let mut next = from_new;
-        for index in from_old..to_old {
-            match (next..to_new).find(|candidate| kind(&new[*candidate]) == kind(&old[index])) {
+        for (index, item) in old.iter().enumerate().take(to_old).skip(from_old) {
+            match (next..to_new).find(|candidate| kind(&new[*candidate]) == kind(item)) {
                 Some(found) => {
                     pairs.extend((next..found).map(Pair::New));
                     pairs.push(Pair::Both(index, found));

@@ -134,11 +134,14 @@ impl TargetSession<'_> {
             has_worked.store(true, Ordering::Relaxed);
         }
         if let Some(failure) = progress.routine.take() {
-            let had_worked = || match self.commits() {
-                true => has_worked.swap(false, Ordering::Relaxed),
-                false => has_worked.load(Ordering::Relaxed),
+            let worked_before = || {
+                if self.commits() {
+                    has_worked.swap(false, Ordering::Relaxed)
+                } else {
+                    has_worked.load(Ordering::Relaxed)
+                }
             };
-            let is_own = progress.anything_applied || had_worked() && progress.outcomes.len() == 1;
+            let is_own = progress.anything_applied || worked_before() && progress.outcomes.len() == 1;
             if !is_own {
                 return progress.end_by_target(Failure::new(FailureKind::Misconfigured, failure.message));
             }

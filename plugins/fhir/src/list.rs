@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::Server;
+    use crate::testing::{Fault, Server};
 
     fn page(entries: &[Value], next: Option<&str>) -> Response {
         let entries: Vec<_> = entries.iter().map(|record| json!({ "resource": record })).collect();
@@ -100,15 +100,15 @@ mod tests {
 
     #[test]
     fn pages_follow_the_servers_links_and_have_our_identifiers_alone() {
-        let mut server = Server::default();
-        server.before = Some(Box::new(|_, request| {
+        let before: Fault = Box::new(|_, request| {
             Some(Ok(if request.path.contains("page=2") {
                 page(&[patient("3", &[(OURS, "P-3"), (OURS, "P-4")])], None)
             } else {
                 let others = patient("2", &[("urn:other", "P-2")]);
                 page(&[patient("1", &[("urn:other", "x"), (OURS, "P-1")]), others], Some("http://host/fhir?page=2"))
             }))
-        }));
+        });
+        let server = Server { before: Some(before), ..Server::default() };
         let settings = Settings::default();
         let ids = |page: &OwnPage| -> Vec<String> {
             page.records.iter().map(|record| format!("{} {}", record.aggregate_id, record.remote_id)).collect()

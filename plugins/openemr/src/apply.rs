@@ -38,14 +38,14 @@ pub(crate) fn apply(
     changes: &[&Change],
     notes: &mut Notes,
 ) -> Result<Vec<Outcome>, Failure> {
-    let states: Vec<Change>;
-    let mut without_marks = changes.to_vec();
+    let unmarked: Vec<Change>;
+    let mut states = changes.to_vec();
     if changes.iter().any(|change| merged::concerns(change)) {
-        states = changes.iter().map(|change| without_mark(change)).collect();
-        without_marks = states.iter().collect();
+        unmarked = changes.iter().map(|change| without_mark(change)).collect();
+        states = unmarked.iter().collect();
     }
-    let (mut outcomes, noted) = apply_states(db, settings, schema, policy, &without_marks, notes)?;
-    merged::mark(db, changes, &noted, &mut outcomes)?;
+    let (mut outcomes, marked) = apply_states(db, settings, schema, policy, &states, notes)?;
+    merged::mark(db, changes, &marked, &mut outcomes)?;
     Ok(outcomes)
 }
 

@@ -50,19 +50,20 @@ fn told() -> Told {
     let counts = json!({
         "pending": 0, "processing": 0, "done": 1, "failed": 0, "superseded": 1, "dismissed": 0, "skipped": 0,
     });
-    let mut metrics = String::new();
+    let mut lines = Vec::new();
+    let mut add = |line: String| lines.push(line + "\n");
     for target in [OPENEMR, FHIR] {
-        metrics += &format!("neuronova_deliveries_total{{target=\"{target}\",outcome=\"done\",kind=\"none\"}} 1\n");
-        metrics += &format!("neuronova_leases_lost_total{{target=\"{target}\"}} 0\n");
+        add(format!("neuronova_deliveries_total{{target=\"{target}\",outcome=\"done\",kind=\"none\"}} 1"));
+        add(format!("neuronova_leases_lost_total{{target=\"{target}\"}} 0"));
         for word in STATUSES {
             let count = &counts[word];
-            metrics += &format!("neuronova_queue_deliveries{{target=\"{target}\",status=\"{word}\"}} {count}.0\n");
+            add(format!("neuronova_queue_deliveries{{target=\"{target}\",status=\"{word}\"}} {count}.0"));
         }
     }
     let event = |target: &str| json!({ "event": "delivery", "target": target, "change_id": 2, "status": "done", "remote_id": "7" });
     Told {
         status: json!({ "targets": { OPENEMR: counts, FHIR: counts } }),
-        metrics: [(PROCESS, metrics)].into(),
+        metrics: [(PROCESS, lines.concat())].into(),
         traces: vec![json!({ "aggregate_id": "C-1", "events": [event(OPENEMR), event(FHIR)] })],
     }
 }

@@ -94,8 +94,8 @@ impl Answers {
     /// One line for people, and one for each wrong answer.
     pub(crate) fn summary(&self) -> String {
         let right = self.asked - self.wrong.len();
-        let lines = self.wrong.iter().map(|wrong| format!("\n  {wrong}")).collect::<String>();
-        format!("why: {right} of {} answers named the cause{lines}", self.asked)
+        let first = format!("why: {right} of {} answers named the cause", self.asked);
+        [first].iter().chain(&self.wrong).map(String::as_str).collect::<Vec<_>>().join("\n  ")
     }
 
     /// The wrong answers, if they are too many.
@@ -154,7 +154,7 @@ impl Questions<'_> {
                 self.ask_once(cause, &format!("Q-{name}-{number}"), target, session, answers).await?;
             }
         }
-        self.end(cause).await
+        self.end(cause)
     }
 
     /// Waits for the effect and asks once. In flight is a right answer about a change that is in flight right then.
@@ -198,8 +198,8 @@ impl Questions<'_> {
         Ok(())
     }
 
-    /// Ends the cause, and waits until what it held back is delivered.
-    async fn end(&self, cause: Cause) -> Result<()> {
+    /// Ends the cause.
+    fn end(&self, cause: Cause) -> Result<()> {
         match cause {
             Cause::Away(target) => self.world.part(target).context("the target's part")?.heal()?,
             Cause::Paused(target) => self.command(&["target", "resume", target])?,

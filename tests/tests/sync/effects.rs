@@ -147,7 +147,9 @@ async fn holds_what_writes_something_else(backend: Backend) {
     assert_eq!(history(&host).matches(": held people").count(), 1, "{}", history(&host));
     let log = running.stderr();
     assert_eq!(log.matches("new adapter held").count(), 1, "{log}");
-    [&status, &listed, &found, &history(&host), &log].into_iter().for_each(|text| has_no_value(text));
+    for text in [&status, &listed, &found, &history(&host), &log] {
+        has_no_value(text);
+    }
 
     running.kill();
     let mut running = started(&host);
@@ -297,13 +299,17 @@ async fn all_hosts_keep_to_a_hold() {
     };
     let configuration = configuration(store.url(), target.url(), QUICK);
     let hosts = [Host::new(&configuration).expect("host"), Host::new(&configuration).expect("host")];
-    hosts.iter().for_each(|host| put_in_place(host, &variant("testing-people", "plain")));
+    for host in &hosts {
+        put_in_place(host, &variant("testing-people", "plain"));
+    }
     let mut running: Vec<_> = hosts.iter().map(started).collect();
     let host = &hosts[0];
     running[0].wait_until("both run", LIMIT, || host.status()["hosts_running"] == 2).expect("wait");
     deliver(host, &mut running[0], &born_on("A-1", BORN), 1);
     let first = active(host);
-    hosts.iter().for_each(|host| put_in_place(host, &variant("testing-people", "swapped")));
+    for host in &hosts {
+        put_in_place(host, &variant("testing-people", "swapped"));
+    }
     put(host, &born_on("A-1", BORN));
     running[0].wait_until("it is held", LIMIT, || held(host).is_some()).expect("wait");
     for (number, id) in (3..).zip(["A-2", "A-3", "A-4"]) {

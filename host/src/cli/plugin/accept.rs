@@ -56,7 +56,9 @@ pub(super) async fn run(config: &Config, trail: &AuditTrail, arguments: &Argumen
     }
     let HeldAdapter { name, version, sha256, .. } = &held;
     output::line(&format!("target {target} accepts {name} {version} sha256:{sha256}"));
-    difference_lines(&held.differences).iter().for_each(|line| output::line(line));
+    for line in difference_lines(&held.differences) {
+        output::line(&line);
+    }
     report_followers(&store).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -122,7 +122,9 @@ async fn compare(
             }
             Comparison::Fails { new, old } => {
                 found.compared += batch.len();
-                failing(&new, &old).into_iter().for_each(|difference| found.differences.add(difference));
+                for difference in failing(&new, &old) {
+                    found.differences.add(difference);
+                }
             }
             Comparison::Nothing => found.inconclusive(batch, "the active adapter delivers none of these changes"),
             Comparison::Inconclusive(reason) => found.inconclusive(batch, reason),
@@ -173,7 +175,9 @@ fn show(arguments: &Arguments, (old, new): (&Arc<Adapter>, &Arc<Adapter>), chang
         output::line("[EQUAL] nothing was delivered since then, so that there was nothing to compare");
     } else if !found.differences.is_empty() {
         output::line(&paint(AnsiColor::Red, "[DIFFERENT] the new adapter writes something else:"));
-        difference_lines(&found.differences).iter().for_each(|line| output::line(line));
+        for line in difference_lines(&found.differences) {
+            output::line(&line);
+        }
     } else if found.inconclusive == 0 {
         output::line(&format!("{} both adapters write the same", paint(AnsiColor::Green, "[EQUAL]")));
     }

@@ -71,7 +71,7 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
             update(db, &[born, sex, Value::Signed(id)])?;
             id
         }
-        None => insert(db, key, born, sex)?,
+        None => insert(db, &key, born, sex)?,
     };
     note(db, id)?;
     Ok(Outcome::Applied(Receipt { remote_id: id.to_string(), remote_version: None, fingerprint: None }))
@@ -109,7 +109,7 @@ fn update(db: &Transaction, values: &[Value; 3]) -> Result<(), Failure> {
 }
 
 /// The id that the database gave: PostgreSQL does not tell it, so that it is read back.
-fn insert(db: &Transaction, key: Value, born: Value, sex: Value) -> Result<i64, Failure> {
+fn insert(db: &Transaction, key: &Value, born: Value, sex: Value) -> Result<i64, Failure> {
     let columns = [key.clone(), born, sex];
     let done = if is_variant("no-sex") {
         db.execute("INSERT INTO person (external_id, born) VALUES (?, ?)", &columns[..2])
@@ -117,7 +117,7 @@ fn insert(db: &Transaction, key: Value, born: Value, sex: Value) -> Result<i64, 
         db.execute("INSERT INTO person (external_id, born, sex) VALUES (?, ?, ?)", &columns)
     };
     done.map_err(|error| error.during("insert a person"))?;
-    find(db, &key)?.ok_or_else(|| failure(FailureKind::Transient, "the person was not found again"))
+    find(db, key)?.ok_or_else(|| failure(FailureKind::Transient, "the person was not found again"))
 }
 
 fn note(db: &Transaction, id: i64) -> Result<(), Failure> {

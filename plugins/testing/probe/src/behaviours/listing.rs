@@ -36,7 +36,7 @@ pub(super) fn endless(page: &Page<'_>) -> Result<OwnPage, Failure> {
 pub(super) fn odd(page: &Page<'_>) -> Result<OwnPage, Failure> {
     let mut found = OwnPage::last(vec![record(1)]);
     match page.argument {
-        "id" => found.records[0].aggregate_id = "P\n1".to_owned(),
+        "id" => "P\n1".clone_into(&mut found.records[0].aggregate_id),
         "remote-id" => found.records[0].remote_id = "7".repeat(256),
         "place" => found.next = Some("a".repeat(5_000)),
         _ => found.next = Some(page.after.unwrap_or("7").to_owned()),
