@@ -272,6 +272,8 @@ async fn a_store_of_schema_11_gets_what_is_new(backend: Backend) {
         "DROP TABLE audit_event",
         "DROP TABLE audit_head",
         "DROP TABLE sync_adapter_hold",
+        "DROP TABLE sync_alert_send",
+        "DROP TABLE sync_alert",
         "DROP TABLE clinical_record",
         "DROP TABLE deleted_record",
         "DROP TABLE sync_dependency",

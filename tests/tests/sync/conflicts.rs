@@ -120,7 +120,7 @@ async fn on_openemr_5_no_resolution_duplicates_a_chart_or_takes_another_persons(
     let resolved = ["conflicts", "resolve", "--target", "openemr", "--patient", "200", "--keep", "local"];
     let _ = host.run(&[&["--as", "kim", "--reason", "ours is newer"][..], &resolved].concat()).expect_success();
     let traced = host.run(&["trace", "200", "--json"]).expect_success().json();
-    let command = traced["events"].as_array().and_then(|all| all.iter().find(|event| event["event"] == "command"));
+    let command = traced["events"].as_array().and_then(|all| all.iter().rfind(|event| event["event"] == "command"));
     let command = command.unwrap_or_else(|| panic!("{traced}"));
     let named = ["action", "by", "detail", "reason", "target"].map(|name| command[name].as_str());
     let expected = ["conflicts resolve", "kim", "keep local", "ours is newer", "openemr"];
