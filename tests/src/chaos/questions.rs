@@ -50,6 +50,8 @@ enum Effect {
     Ended(&'static str),
     /// Pending, and not in flight.
     Pending,
+    /// That, and a host has noticed that the target is away: until then nobody can know it.
+    PendingAndNoticed,
     /// Written, and perhaps not even routed.
     Open,
 }
@@ -73,7 +75,7 @@ impl Cause {
     /// The effect at a target, and the class that the answer must have.
     fn expected(self, target: &str) -> (Effect, &'static str) {
         match self {
-            Self::Away(away) if away == target => (Effect::Pending, "waits-for-target"),
+            Self::Away(away) if away == target => (Effect::PendingAndNoticed, "waits-for-target"),
             Self::Paused(paused) if paused == target => (Effect::Pending, "paused"),
             Self::Nothing | Self::Away(_) | Self::Paused(_) => (Effect::Ended("done"), "delivered"),
             Self::LacksReference => (Effect::Pending, "waits-for-reference"),
@@ -236,6 +238,12 @@ async fn state(id: &str, target: &str, session: &mut Session) -> Result<Option<(
     Ok(row.and_then(|row| Some((row.first()?.clone()?, row.get(1)?.as_deref() != Some("0")))))
 }
 
+/// Whether a host has noticed that a target is down.
+async fn is_down(target: &str, session: &mut Session) -> Result<bool> {
+    let row = session.rows(&format!("SELECT state FROM sync_target WHERE name = '{target}'")).await?.pop();
+    Ok(row.and_then(|mut row| row.pop()?).is_some_and(|state| state == "down"))
+}
+
 async fn wait_for(effect: Effect, id: &str, target: &str, session: &mut Session) -> Result<()> {
     let until = Instant::now() + EFFECT_WITHIN;
     loop {
@@ -244,7 +252,10 @@ async fn wait_for(effect: Effect, id: &str, target: &str, session: &mut Session)
             (Effect::Open, _) => true,
             (Effect::Ended(status), Some((is, _))) => is == status,
             (Effect::Pending, Some((is, is_in_flight))) => is == "pending" && !is_in_flight,
-            (Effect::Ended(_) | Effect::Pending, None) => false,
+            (Effect::PendingAndNoticed, Some((is, is_in_flight))) => {
+                is == "pending" && !is_in_flight && is_down(target, session).await?
+            }
+            (Effect::Ended(_) | Effect::Pending | Effect::PendingAndNoticed, None) => false,
         };
         if is_there {
             return Ok(());

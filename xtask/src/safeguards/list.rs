@@ -297,7 +297,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "an aborted batch is requeued",
         file: "host/src/sync/worker.rs",
-        mutation: &[("return batch.release().await;\n        }", "return;\n        }")],
+        mutation: &[("return batch.release().await;\n    }", "return;\n    }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_aborts_the_call_and_requeues_the_batch",
     },
@@ -322,8 +322,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "a call under way may end",
         file: "host/src/sync/daemon.rs",
         mutation: &[(
-            "let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms));",
-            "let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms / 1_000));",
+            "let limit = tokio::time::sleep(Duration::from_millis(self.options().drain_ms));",
+            "let limit = tokio::time::sleep(Duration::from_millis(self.options().drain_ms / 1_000));",
         )],
         suite: Suite::Sync,
         test: "lifecycle::sigterm_waits_for_a_call_and_settles_it",
