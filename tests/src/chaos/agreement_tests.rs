@@ -107,6 +107,18 @@ fn an_attempt_that_is_lacking_or_counts_wrongly_is_named() {
 }
 
 #[test]
+fn a_clinical_record_may_be_sent_again() {
+    let (mut evidence, mut told) = (evidence(), told());
+    told.metrics.clear();
+    evidence.attempts[0].done = 2;
+    let record = Change { aggregate_type: "encounter".to_owned(), ..evidence.changes[0].clone() };
+    evidence.changes.push(record);
+    assert_eq!(disagreements(&evidence, &told), Vec::<String>::new());
+    evidence.attempts[0].done = 0;
+    assert_eq!(disagreements(&evidence, &told).len(), 1);
+}
+
+#[test]
 fn metrics_that_count_wrongly_are_named() {
     let replaced = |told: &mut Told, from: &str, to: &str| {
         for metrics in told.metrics.values_mut() {
