@@ -2,6 +2,7 @@
 //! means as in `observe.rs`.
 
 use super::checked::CheckedAdapter;
+use super::observe::end_reading;
 use super::session::{CallFailure, TargetSession, reported};
 use super::spec::Access;
 use crate::domain::change::{OwnPage, OwnQuery};
@@ -24,15 +25,7 @@ impl TargetSession<'_> {
                 };
                 let adapter = &checked.adapter;
                 let call = adapter.list_own_database(&self.context, reading, transaction, given, query).await;
-                if let Some(transaction) = call.transaction {
-                    // Nothing was changed, so that a failed rollback does no harm.
-                    transaction.rollback().await.ok();
-                }
-                let result = match call.broken {
-                    Some(error) => Err(CallFailure::Database(error)),
-                    None => reported(call.result),
-                };
-                (result, call.usage)
+                end_reading(call).await
             }
             Access::Http(http) => {
                 let call = checked.adapter.list_own_http(&self.context, http, given, query).await;

@@ -6,7 +6,7 @@ use super::checked::CheckedAdapter;
 use super::session::{CallFailure, TargetSession, reported};
 use super::spec::Access;
 use crate::domain::change::{Observation, Subject};
-use crate::plugin::{Given, Usage};
+use crate::plugin::{DatabaseCall, Given, Usage};
 
 impl TargetSession<'_> {
     /// One observation for each subject, in order, and what the call used. A type that the adapter does not observe is
@@ -50,15 +50,7 @@ impl TargetSession<'_> {
                 };
                 let adapter = &checked.adapter;
                 let call = adapter.observe_database(&self.context, reading, transaction, given, subjects).await;
-                if let Some(transaction) = call.transaction {
-                    // Nothing was changed, so that a failed rollback does no harm.
-                    transaction.rollback().await.ok();
-                }
-                let result = match call.broken {
-                    Some(error) => Err(CallFailure::Database(error)),
-                    None => reported(call.result),
-                };
-                (result, call.usage)
+                end_reading(call).await
             }
             Access::Http(http) => {
                 let call = checked.adapter.observe_http(&self.context, http, given, subjects).await;
@@ -66,4 +58,17 @@ impl TargetSession<'_> {
             }
         }
     }
+}
+
+/// Ends a call that only read, and gives what it reported.
+pub(super) async fn end_reading<T>(call: DatabaseCall<T>) -> (Result<T, CallFailure>, Usage) {
+    if let Some(transaction) = call.transaction {
+        // Nothing was changed, so that a failed rollback does no harm.
+        transaction.rollback().await.ok();
+    }
+    let result = match call.broken {
+        Some(error) => Err(CallFailure::Database(error)),
+        None => reported(call.result),
+    };
+    (result, call.usage)
 }
