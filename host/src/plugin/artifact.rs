@@ -20,9 +20,9 @@ pub struct Inspection {
     pub world: World,
     /// The interface that it was built for.
     pub(super) interface: Interface,
-    /// The names of its imports.
+    /// The names of its imports, in alphabetical order: the file's own depends on the folder that it was built in.
     pub imports: Vec<String>,
-    /// The names of its exports.
+    /// The names of its exports, in alphabetical order.
     pub exports: Vec<String>,
     /// Bytes.
     pub size: u64,
@@ -96,7 +96,7 @@ fn looks_like(bytes: &[u8]) -> String {
     }
 }
 
-/// The names that the outermost component imports and exports.
+/// The names that the outermost component imports and exports, sorted.
 fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
     let malformed = |error: wasmparser::BinaryReaderError| PluginError::Malformed {
         name: name.to_owned(),
@@ -131,6 +131,8 @@ fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), P
             _ => {}
         }
     }
+    imports.sort();
+    exports.sort();
     Ok((imports, exports))
 }
 
