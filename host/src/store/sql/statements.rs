@@ -385,6 +385,9 @@ statements! {
         AuditDecisions<'a> = audit_decisions {
             aggregate_type: &'a str, aggregate_id: &'a str, outcome: &'a str, actions: Texts<'a>, limit: u32,
         }
+        AuditBulkDecisions<'a> = audit_bulk_decisions {
+            outcome: &'a str, since: i64, actions: Texts<'a>, limit: u32,
+        }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
     }
     "alerts.sql" {

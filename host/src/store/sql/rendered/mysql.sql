@@ -1667,6 +1667,22 @@ WHERE t.aggregate_id = ? AND t.aggregate_type = ? AND t.outcome = ?
 ORDER BY t.id DESC
 LIMIT ?;
 
+-- audit_bulk_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM (
+    SELECT MIN(b.id) AS first_id
+    FROM audit_event b FORCE INDEX (audit_event_aggregate)
+    WHERE b.aggregate_id IS NULL AND b.outcome = ? AND b.item_count > 0 AND b.recorded_at >= ?
+        AND b.action IN (?, ?)
+    GROUP BY b.command_id
+    ORDER BY MIN(b.id) DESC
+    LIMIT ?
+) c
+JOIN audit_event t ON t.id = c.first_id
+ORDER BY t.id;
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d FORCE INDEX (PRIMARY)

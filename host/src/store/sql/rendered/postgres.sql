@@ -1770,6 +1770,22 @@ WHERE t.aggregate_id = $1 AND t.aggregate_type = $2 AND t.outcome = $3
 ORDER BY t.id DESC
 LIMIT CAST($6 AS BIGINT);
 
+-- audit_bulk_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM (
+    SELECT MIN(b.id) AS first_id
+    FROM audit_event b
+    WHERE b.aggregate_id IS NULL AND b.outcome = $1 AND b.item_count > 0 AND b.recorded_at >= CAST($2 AS BIGINT)
+        AND b.action IN ($3, $4)
+    GROUP BY b.command_id
+    ORDER BY MIN(b.id) DESC
+    LIMIT CAST($5 AS BIGINT)
+) c
+JOIN audit_event t ON t.id = c.first_id
+ORDER BY t.id;
+
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
 FROM sync_delivery d
