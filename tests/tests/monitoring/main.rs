@@ -9,6 +9,7 @@ mod exposition;
 mod listener;
 mod otlp;
 mod receiver;
+mod server_certificates;
 #[cfg(unix)]
 mod service;
 
