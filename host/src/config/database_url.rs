@@ -135,7 +135,7 @@ impl ServerUrl {
         let is_socket = parameters.is_socket;
         // PostgreSQL encrypts no socket.
         let may_use_tls = parameters.tls != Some(Tls::Off) && !(is_socket && server == Server::Postgres);
-        Ok(Self { kind, user, host, port, database, is_socket, may_use_tls, url })
+        Ok(Self { kind, url, user, host, port, database, is_socket, may_use_tls })
     }
 
     /// The whole URL with the password, for the driver only. Its scheme is `mysql` or `postgres`.
