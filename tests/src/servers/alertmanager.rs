@@ -1,5 +1,5 @@
 //! Owns a private Alertmanager, Debian's `prometheus-alertmanager`, to which the Prometheus of a test sends its alerts.
-//! It tells nobody of them and looks for no other Alertmanager.
+//! It sends no messages and looks for no other Alertmanager.
 
 use std::{fs, path::PathBuf};
 
@@ -12,8 +12,8 @@ use super::{
     provision::{Need, find_program, provide},
 };
 
-/// One receiver, which has no way to tell anybody.
-const SETTINGS: &str = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
+/// One receiver without a channel: no message leaves it.
+const SETTINGS: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
 
 /// A private Alertmanager, gone when dropped.
 pub struct Alertmanager {

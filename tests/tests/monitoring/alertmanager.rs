@@ -1,5 +1,5 @@
-//! An alert on its whole way: the metrics of a host, the deployed rules in the real Prometheus, and the real Alertmanager
-//! as docs/operations.md names it to Prometheus.
+//! An alert on its whole way: the metrics of a host, the deployed rules in the real Prometheus, and the real
+//! Alertmanager, as docs/operations.md names it to Prometheus.
 
 use std::fs;
 use std::time::{Duration, Instant};
