@@ -49,7 +49,7 @@ fn put(host: &Host, id: &str) {
     let _ = host.run(&["patient", "put", "patient.json"]).expect_success();
 }
 
-fn alerts(host: &Host, more: &[&str]) -> Vec<serde_json::Value> {
+pub(super) fn alerts(host: &Host, more: &[&str]) -> Vec<serde_json::Value> {
     let listed = host.run(&[&["alerts", "list", "--json"], more].concat()).expect_success().json();
     listed["alerts"].as_array().expect("a list").clone()
 }

@@ -11,6 +11,7 @@ mod exposition;
 mod listener;
 mod otlp;
 mod receiver;
+mod server_certificates;
 #[cfg(unix)]
 mod service;
 
