@@ -109,9 +109,9 @@ statements! {
         InsertRefused = insert_refused { batch: Json }
         FailRefused<'a> = fail_refused { target: &'a str, lease_id: LeaseId, batch: Json }
         NearlyRouted = nearly_routed {}
-        CountUnrouted = count_unrouted { after: i64 }
+        CountUnrouted = count_unrouted { after: i64, before: Option<ChangeId> }
         OldestUnrouted = oldest_unrouted { after: i64 }
-        EstimateUnrouted = estimate_unrouted { after: i64 }
+        EstimateUnrouted = estimate_unrouted { after: i64, before: Option<ChangeId> }
     }
     "outbox.sql" {
         Append = append { batch: Json }

@@ -496,13 +496,37 @@ FROM (SELECT
 
 -- count_unrouted
 SELECT COUNT(*)
-FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) LIMIT 10001) n;
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+        AND id < CAST($2 AS BIGINT)
+    LIMIT 10001) n;
+
+-- count_unrouted, without before
+SELECT COUNT(*)
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+    LIMIT 10001) n;
 
 -- oldest_unrouted
 SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id LIMIT 1;
 
 -- estimate_unrouted
-SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id DESC LIMIT 1)
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+            AND id < CAST($2 AS BIGINT)
+        ORDER BY id DESC
+        LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($3 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
+
+-- estimate_unrouted, without before
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+        ORDER BY id DESC
+        LIMIT 1)
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($2 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
 
 -- append

@@ -417,13 +417,37 @@ FROM (SELECT
 
 -- count_unrouted
 SELECT COUNT(*)
-FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > ? LIMIT 10001) n;
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > ?
+        AND id < ?
+    LIMIT 10001) n;
+
+-- count_unrouted, without before
+SELECT COUNT(*)
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > ?
+    LIMIT 10001) n;
 
 -- oldest_unrouted
 SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
 
 -- estimate_unrouted
-SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id DESC LIMIT 1)
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > ?
+            AND id < ?
+        ORDER BY id DESC
+        LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
+
+-- estimate_unrouted, without before
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > ?
+        ORDER BY id DESC
+        LIMIT 1)
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
 
 -- append
