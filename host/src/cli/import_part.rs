@@ -87,7 +87,7 @@ pub(super) async fn run(
     };
     let import = Import {
         patients: PatientService::new(store.clone()),
-        clinical: ClinicalService::new(store.clone()),
+        clinical: ClinicalService::for_import(store.clone()),
         id,
         is_pipe: part.kind.is_none(),
         dry_run: arguments.dry_run,

@@ -10,6 +10,9 @@ use super::ids::{AggregateKey, name_fault};
 use super::patient::PatientId;
 use super::references::{self, NamedReference};
 
+/// The type of the records that others refer to as the visit they belong to.
+pub const ENCOUNTER: &str = "encounter";
+
 /// A record that the application may write: valid by construction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClinicalRecord {
@@ -75,7 +78,7 @@ impl ClinicalRecord {
 
     /// The encounters that it refers to.
     pub fn encounters(&self) -> impl Iterator<Item = &NamedReference> {
-        self.references.iter().filter(|reference| reference.aggregate_type == "encounter")
+        self.references.iter().filter(|reference| reference.aggregate_type == ENCOUNTER)
     }
 
     /// Whether the record has this payload and these references.

@@ -98,6 +98,18 @@ pub fn to_column(references: &[NamedReference]) -> Option<String> {
     (!references.is_empty()).then(text)
 }
 
+/// The text that every reference to this aggregate has in [`to_column`], whatever its name.
+///
+/// # Panics
+/// Never: texts are always JSON, and the name comes first.
+#[must_use]
+pub fn part_of_column(key: &AggregateKey) -> String {
+    let AggregateKey { aggregate_type, aggregate_id } = key.clone();
+    let reference = NamedReference { name: String::new(), aggregate_type, aggregate_id };
+    let text = serde_json::to_string(&reference).expect("invariant: texts are JSON");
+    text.strip_prefix(r#"{"name":"""#).expect("invariant: the name comes first").to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +125,20 @@ mod tests {
         assert_eq!(parse(&column, Some(&AggregateKey::patient("P-2"))), Ok(references));
         assert_eq!(to_column(&[]), None);
         assert_eq!(parse("[]", None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_reference_is_found_in_its_column_by_its_key_alone() {
+        let key = |id: &str| AggregateKey { aggregate_type: "encounter".to_owned(), aggregate_id: id.to_owned() };
+        let column = to_column(&[reference("context", "encounter", "E-\"1\""), reference("part", "encounter", "E-2")]);
+        let column = column.expect("a column");
+        for (id, is_there) in [("E-\"1\"", true), ("E-2", true), ("E-", false), ("-2", false), ("e-2", false)] {
+            assert_eq!(column.contains(&part_of_column(&key(id))), is_there, "{id}");
+        }
+        // Neither another type nor a name that is made to look like it.
+        let part = part_of_column(&key("E-1"));
+        let others = [reference("a", "room", "E-1"), reference(&format!("b{part}"), "room", "R-1")];
+        assert!(!to_column(&others).expect("a column").contains(&part));
     }
 
     #[test]

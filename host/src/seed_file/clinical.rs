@@ -94,7 +94,8 @@ fn note_other_patient(
 ) {
     let other = encounter.and_then(|encounter| patients_of.get(&encounter.value));
     if patient.zip(other).is_some_and(|(own, other)| own.value != *other) {
-        section.note_key(ENCOUNTER, "belongs to another patient");
+        let message = "belongs to another patient in this file; fix: name the same patient in both";
+        section.note_key(ENCOUNTER, message);
     }
 }
 

@@ -3,49 +3,45 @@
 //!
 //! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted or
 //! merged, nor to the encounter of another patient. What it refers to is locked before that is looked at, patients
-//! first, so that none is deleted or merged before the record is committed. Read next: `domain/clinical.rs` for what
-//! makes a record valid.
+//! first, so that none is deleted or merged before the record is committed. Read next: `refusals.rs` for what is
+//! refused, and `domain/clinical.rs` for what makes a record valid.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
-use crate::domain::clinical::{ClinicalRecord, Problem};
+use crate::domain::clinical::ClinicalRecord;
 use crate::domain::ids::AggregateKey;
 use crate::domain::references::NamedReference;
 use crate::store::{ImportProgress, NewChange, Store, StoreTransaction, StoredRecord};
 
 use super::ServiceError;
 use super::counts::{RecordChange, count};
+use super::refusals::{Moves, Writing};
 
 /// The aggregate type of resources that have no type of their own.
 const PASSED_THROUGH: &str = "fhir-resource";
 /// What the audit calls them together.
 const RECORDS: &str = "clinical-record";
 
-/// A record that may not be written, given what the store holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRecord {
-    pub key: AggregateKey,
-    pub problem: Problem,
-}
-
-impl std::fmt::Display for RefusedRecord {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {}: {}", self.key.aggregate_type, self.key.aggregate_id, self.problem)
-    }
-}
-
 /// The only writer of clinical records.
 #[derive(Clone)]
 pub struct ClinicalService {
     store: Store,
+    moves: Moves,
 }
 
 impl ClinicalService {
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, moves: Moves::Refuse }
+    }
+
+    /// A service for an export that comes file by file. An encounter that the export has moved to another patient is
+    /// written before the records that refer to it, so the service only logs which of them are not moved yet.
+    #[must_use]
+    pub fn for_import(store: Store) -> Self {
+        Self { store, moves: Moves::Log }
     }
 
     /// Writes these records, all or none of them, and queues those that changed. Returns the result of each, in the
@@ -59,7 +55,7 @@ impl ClinicalService {
         }
         rerun("put clinical records", || async {
             let mut transaction = self.store.begin("write clinical records").await?;
-            let changes = write(&mut transaction, records).await?;
+            let changes = write(&mut transaction, records, self.moves).await?;
             transaction.commit().await?;
             Ok(changes)
         })
@@ -83,7 +79,7 @@ impl ClinicalService {
             let mut reached = reached.clone();
             transaction.note_changes(RECORDS, 0);
             if !records.is_empty() {
-                count(&mut reached, write(&mut transaction, records).await?);
+                count(&mut reached, write(&mut transaction, records, self.moves).await?);
             }
             if !transaction.advance_import(import_id, progress.bytes_done, &reached).await? {
                 transaction.rollback().await?;
@@ -104,7 +100,7 @@ impl ClinicalService {
             return Ok(Vec::new());
         }
         let mut transaction = self.store.begin_read("look for clinical records").await?;
-        let changes = examine(&mut transaction, records, false).await?;
+        let changes = examine(&mut transaction, records, self.moves, false).await?;
         transaction.rollback().await?;
         Ok(changes)
     }
@@ -161,6 +157,7 @@ impl ClinicalService {
 async fn examine(
     transaction: &mut StoreTransaction,
     records: &[ClinicalRecord],
+    moves: Moves,
     for_update: bool,
 ) -> Result<Vec<RecordChange>, ServiceError> {
     let all = records.iter().flat_map(ClinicalRecord::references);
@@ -172,18 +169,12 @@ async fn examine(
     let ids = records.iter().map(|record| &record.key().aggregate_id).chain(others).map(String::as_str);
     let known = transaction.records_by_id(ids, for_update).await?;
     let changes: Vec<_> = records.iter().map(|record| change(record, &known)).collect();
-    let written: Vec<_> =
-        records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
+    let written = records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged);
+    let written: Vec<_> = written.map(|(record, _)| record).collect();
     if written.is_empty() {
         return Ok(changes);
     }
-    let referenced = written.iter().flat_map(|(record, _)| record.references());
-    let deleted = transaction.deleted_among(referenced.map(|reference| reference.aggregate_id.as_str())).await?;
-    let referenced = written.iter().flat_map(|(record, _)| record.references()).map(NamedReference::key);
-    let patients: Vec<_> = referenced.filter(AggregateKey::is_patient).map(|key| key.aggregate_id).collect();
-    let patients: Vec<_> = patients.iter().map(String::as_str).collect();
-    let merged = if patients.is_empty() { BTreeMap::new() } else { transaction.merges_among(&patients).await? };
-    let refused = refused(&written, records, &known, &Unusable { deleted, merged });
+    let refused = Writing::new(records, &written, &known).refused(transaction, moves).await?;
     if refused.is_empty() { Ok(changes) } else { Err(ServiceError::Refused(refused)) }
 }
 
@@ -191,8 +182,9 @@ async fn examine(
 async fn write(
     transaction: &mut StoreTransaction,
     records: &[ClinicalRecord],
+    moves: Moves,
 ) -> Result<Vec<RecordChange>, ServiceError> {
-    let changes = examine(transaction, records, true).await?;
+    let changes = examine(transaction, records, moves, true).await?;
     let written: Vec<_> =
         records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
     transaction.note_changes(RECORDS, written.len());
@@ -223,54 +215,4 @@ fn change(record: &ClinicalRecord, known: &HashMap<AggregateKey, StoredRecord>) 
         Some(stored) if record.is_state(&stored.payload, &stored.references) => RecordChange::Unchanged,
         Some(_) => RecordChange::Updated,
     }
-}
-
-/// What may no longer be referred to.
-struct Unusable {
-    deleted: HashSet<AggregateKey>,
-    /// The survivors of merged patients.
-    merged: BTreeMap<String, String>,
-}
-
-impl Unusable {
-    fn survivor(&self, key: &AggregateKey) -> Option<&String> {
-        self.merged.get(&key.aggregate_id).filter(|_| key.is_patient())
-    }
-}
-
-/// What may not be written: a reference to what was deleted or merged, or to the encounter of another patient. An
-/// encounter is that of `records` if it is among them, else the stored one; one that nobody knows may be anyone's.
-fn refused(
-    written: &[(&ClinicalRecord, &RecordChange)],
-    records: &[ClinicalRecord],
-    known: &HashMap<AggregateKey, StoredRecord>,
-    unusable: &Unusable,
-) -> Vec<RefusedRecord> {
-    let given: HashMap<_, _> = records.iter().map(|record| (record.key(), record)).collect();
-    let patient_of = |key: &AggregateKey| match given.get(key) {
-        Some(record) => record.patient_id().map(str::to_owned),
-        None => known.get(key).and_then(|stored| stored.patient_id.clone()),
-    };
-    let mut refused = Vec::new();
-    for (record, _) in written {
-        let mut note = |name: &str, message: &str| {
-            let problem = Problem { path: format!("refs.{name}"), message: message.to_owned() };
-            refused.push(RefusedRecord { key: record.key().clone(), problem });
-        };
-        for reference in record.references() {
-            if unusable.deleted.contains(&reference.key()) && !given.contains_key(&reference.key()) {
-                note(&reference.name, "was deleted");
-            }
-            if let Some(survivor) = unusable.survivor(&reference.key()) {
-                note(&reference.name, &format!("was merged into patient {survivor}; fix: refer to that one"));
-            }
-        }
-        for encounter in record.encounters() {
-            let (own, other) = (record.patient_id(), patient_of(&encounter.key()));
-            if own.zip(other.as_deref()).is_some_and(|(own, other)| own != other) {
-                note(&encounter.name, "belongs to another patient");
-            }
-        }
-    }
-    refused
 }

@@ -6,12 +6,14 @@ mod clinical;
 mod counts;
 mod merges;
 mod patients;
+mod refusals;
 mod users;
 
-pub use clinical::{ClinicalService, RefusedRecord};
+pub use clinical::ClinicalService;
 pub use counts::{PatientChange, RecordChange, count};
 pub use merges::MergeCounts;
 pub use patients::PatientService;
+pub use refusals::RefusedRecord;
 pub use users::{NewUser, UserChange, UserService};
 
 use crate::store::StoreError;

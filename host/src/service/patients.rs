@@ -11,8 +11,8 @@ use crate::domain::patient::Patient;
 use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
 use super::ServiceError;
-use super::clinical::RefusedRecord;
 use super::counts::{PatientChange, count};
+use super::refusals::RefusedRecord;
 
 /// The aggregate type of a patient in the outbox.
 pub(super) const AGGREGATE_TYPE: &str = "patient";

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::bulk::padded_rows;
 use super::sql::{
     DeleteRecord, DeletedAmong, Json, ListRecords, LockRecordsById, LockRecordsOfPatients, OwnRecords, PutRecords,
-    RecordsById, RememberDeleted, TextRows,
+    RecordsById, ReferringRecords, RememberDeleted, TextRows,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, Value};
-use crate::domain::clinical::ClinicalRecord;
+use crate::domain::clinical::{ClinicalRecord, ENCOUNTER};
 use crate::domain::ids::AggregateKey;
 use crate::domain::references::{self, NamedReference};
 
@@ -29,9 +29,23 @@ pub struct StoredRecord {
     pub references: Vec<NamedReference>,
 }
 
+/// An encounter, and a patient whose records may refer to it.
+#[derive(Clone, Copy, Debug)]
+pub struct EncounterOfPatient<'a> {
+    pub encounter_id: &'a str,
+    pub patient_id: &'a str,
+}
+
 #[derive(Serialize)]
 struct Id<'a> {
     aggregate_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReferringRow<'a> {
+    patient_id: &'a str,
+    encounter_id: &'a str,
+    part: String,
 }
 
 impl Store {
@@ -101,6 +115,32 @@ impl StoreTransaction {
     pub async fn records_of_patients(&mut self, patient_ids: &[&str]) -> Result<Vec<StoredRecord>, StoreError> {
         let rows = self.fetch(LockRecordsOfPatients { batch: batch_of_ids(patient_ids.iter().copied()) }).await?;
         rows.rows.into_iter().map(stored).collect()
+    }
+
+    /// The keys of records that refer to these encounters, each with the encounter's id. As many are read as are needed
+    /// to show `shown` of them when the caller leaves `left_out` records out.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn referring_records(
+        &mut self,
+        searched: &[EncounterOfPatient<'_>],
+        left_out: usize,
+        shown: usize,
+    ) -> Result<Vec<(String, AggregateKey)>, StoreError> {
+        let rows = searched.iter().map(|one| {
+            let EncounterOfPatient { encounter_id, patient_id } = *one;
+            let key = AggregateKey { aggregate_type: ENCOUNTER.to_owned(), aggregate_id: encounter_id.to_owned() };
+            ReferringRow { patient_id, encounter_id, part: references::part_of_column(&key) }
+        });
+        let batch = Json::of(&rows.collect::<Vec<_>>());
+        let limit = u32::try_from(left_out * references::REFERENCES_MAX + shown).unwrap_or(u32::MAX);
+        let rows = self.fetch(ReferringRecords { batch, limit }).await?.rows;
+        let read = rows.into_iter().map(|row| {
+            let mut reader = RowReader::new("read what refers to encounters", row);
+            Ok((reader.key()?, reader.aggregate_key()?))
+        });
+        read.collect()
     }
 
     /// Inserts or updates records: at most one statement for each thousand of them.

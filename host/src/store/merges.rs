@@ -4,7 +4,7 @@
 //! The row of a merged patient in `patient_cache` stays as it was, so that the merge can be undone. What a target has
 //! confirmed of a merge is in `sync_link`; see `resolve.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -70,6 +70,23 @@ impl StoreTransaction {
     pub async fn merges_among(&mut self, patient_ids: &[&str]) -> Result<BTreeMap<String, String>, StoreError> {
         let rows = self.fetch(MergesAmong { batch: batch(patient_ids) }).await?.rows;
         survivors(&self.operation, rows)
+    }
+
+    /// As [`StoreTransaction::merges_among`], with the merges of the survivors as well.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn merges_from(&mut self, patient_ids: &[&str]) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut read: BTreeSet<String> = patient_ids.iter().map(|id| (*id).to_owned()).collect();
+        let mut next: Vec<String> = read.iter().cloned().collect();
+        let mut all = BTreeMap::new();
+        while !next.is_empty() {
+            let ids: Vec<_> = next.iter().map(String::as_str).collect();
+            let found = self.merges_among(&ids).await?;
+            next = found.values().filter(|id| read.insert((*id).clone())).cloned().collect();
+            all.extend(found);
+        }
+        Ok(all)
     }
 
     /// The patients that were merged into one of these, directly or through others, with their survivors.

@@ -93,7 +93,7 @@ pub use audit::{AuditFilter, AuditRecorder, SentDelivery};
 pub use batch::{Batch, ClaimedIds};
 pub use blocked::BlockedKey;
 pub use claim::Claim;
-pub use clinical::StoredRecord;
+pub use clinical::{EncounterOfPatient, StoredRecord};
 pub use clock::ClockState;
 pub use conflicts::{Conflict, ConflictKey, Resolved};
 pub use counts::Counts;

@@ -200,6 +200,38 @@ async fn a_killed_import_of_several_types_goes_on_and_doubles_nothing() {
     }
 }
 
+/// Two patients, and an encounter of one of them with a condition.
+fn write_visit_of(host: &Host, patient: usize) {
+    write_large(host, 2, 0);
+    let subject = json!({ "reference": format!("Patient/r{patient}") });
+    let encounter = json!({ "resourceType": "Encounter", "id": "e1", "status": "finished", "class": { "code": "AMB" },
+                            "subject": subject, "period": { "start": "2025-06-01T09:00:00Z" } });
+    let condition = json!({ "resourceType": "Condition", "id": "c1", "code": { "text": "Asthma" },
+                            "clinicalStatus": { "coding": [{ "code": "active" }] }, "subject": subject,
+                            "encounter": { "reference": "Encounter/e1" } });
+    let file = host.folder().join("all.ndjson");
+    let patients = fs::read_to_string(&file).expect("read");
+    fs::write(file, format!("{patients}{encounter}\n{condition}\n")).expect("write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_moves_an_encounter_to_another_patient_moves_what_refers_to_it() {
+    for database in fresh_databases().await.expect("databases") {
+        let (host, store) = (host_on(&database), store(&database));
+        let import = |patient: usize| {
+            write_visit_of(&host, patient);
+            host.run(&["import", "all.ndjson", "--again", "--json"]).expect_success()
+        };
+        assert_eq!(import(0).json()["created"], 4);
+        let second = import(1);
+        assert_eq!(second.json()["updated"], 2, "{}", database.url());
+        let logged = "encounter moved to another patient without its records";
+        assert!(second.stderr.contains(logged) && second.stderr.contains("condition c1"), "{}", second.stderr);
+        assert_eq!(references_of(&store, "condition", "c1").await, ["subject: patient P-1", "encounter: encounter e1"]);
+        assert_eq!(references_of(&store, "encounter", "e1").await, ["subject: patient P-1"]);
+    }
+}
+
 #[test]
 fn ids_that_lead_elsewhere_by_now_send_the_records_again() {
     let host = host();

@@ -20,6 +20,8 @@ on_every_store!(
     a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused,
     what_is_deleted_or_merged_while_a_record_is_written_is_not_referred_to,
     another_patients_encounter_is_refused,
+    an_encounter_moves_to_another_patient_only_with_what_refers_to_it,
+    many_encounters_move_with_as_many_statements_as_few,
     a_refused_record_rolls_back_its_whole_transaction,
     many_records_take_as_many_statements_as_few,
     records_of_different_types_may_share_an_id,
@@ -175,6 +177,57 @@ async fn another_patients_encounter_is_refused(stand: Stand) {
     // One that nobody knows may be anyone's.
     let unknown = condition("C-3", "P-1", "E-9", "Asthma");
     assert_eq!(service(&stand).put(&[unknown]).await.expect("put"), [RecordChange::Created]);
+}
+
+async fn an_encounter_moves_to_another_patient_only_with_what_refers_to_it(stand: Stand) {
+    // An id that has a meaning in JSON and in LIKE, and one that differs in case alone.
+    let odd = "E\"_%\\1";
+    let conditions = |patient: &str| ["C-1", "C-2", "C-3", "C-4"].map(|id| condition(id, patient, "E-1", "Asthma"));
+    let encounters = ["E-1", "E-2", odd].map(|id| encounter(id, "P-1"));
+    service(&stand).put(&encounters).await.expect("put");
+    service(&stand).put(&conditions("P-1")).await.expect("put");
+    let others = [condition("C-5", "P-1", odd, "Asthma"), condition("C-6", "P-1", "e-2", "Asthma")];
+    service(&stand).put(&others).await.expect("put");
+    let cannot_move = |id: &str, what: &str| {
+        [format!(
+            "encounter {id}: refs.subject: cannot move from patient P-1 to P-2 without what refers to the encounter: \
+             {what}; fix: write these for P-2 together with it"
+        )]
+    };
+    let four = "condition C-1, condition C-2, condition C-3 and others";
+    assert_eq!(refused(&stand, &[encounter("E-1", "P-2")]).await, cannot_move("E-1", four));
+    assert_eq!(refused(&stand, &[encounter(odd, "P-2")]).await, cannot_move(odd, "condition C-5"));
+    let mut all = vec![encounter("E-1", "P-2")];
+    all.extend(conditions("P-2"));
+    assert_eq!(refused(&stand, &all[..4]).await, cannot_move("E-1", "condition C-4"), "the others go with it");
+    let unchanged = [encounter("E-1", "P-2"), condition("C-1", "P-1", "E-1", "Asthma")];
+    assert_eq!(refused(&stand, &unchanged).await, cannot_move("E-1", four), "one that is given as it was stays behind");
+    let changes = service(&stand).put(&all).await.expect("put");
+    assert_eq!(changes, [RecordChange::Updated; 5]);
+    // Nobody refers to this one.
+    assert_eq!(service(&stand).put(&[encounter("E-2", "P-2")]).await.expect("put"), [RecordChange::Updated]);
+    // An import has the encounters first, and what refers to them in its next file.
+    let import = ClinicalService::for_import(stand.store.clone());
+    assert_eq!(import.preview(&[encounter(odd, "P-2")]).await.expect("preview"), [RecordChange::Updated]);
+    assert_eq!(import.put(&[encounter(odd, "P-2")]).await.expect("put"), [RecordChange::Updated]);
+    let follows = condition("C-5", "P-2", odd, "Asthma");
+    assert_eq!(import.put(&[follows]).await.expect("put"), [RecordChange::Updated]);
+}
+
+async fn many_encounters_move_with_as_many_statements_as_few(stand: Stand) {
+    let encounters = |patient: &str| {
+        let all: Vec<_> = (0..203).map(|number| encounter(&format!("E-{number}"), patient)).collect();
+        all
+    };
+    service(&stand).put(&encounters("P-1")).await.expect("put");
+    let statements = async |records: &[ClinicalRecord]| {
+        let before = stand.store.statements_run();
+        service(&stand).put(records).await.expect("put");
+        stand.store.statements_run() - before
+    };
+    let moved = encounters("P-2");
+    // As without a move, with the patients who were merged into the earlier one, and what refers to the encounters.
+    assert_eq!((statements(&moved[..3]).await, statements(&moved[3..]).await), (8, 8));
 }
 
 async fn a_refused_record_rolls_back_its_whole_transaction(stand: Stand) {

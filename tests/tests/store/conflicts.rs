@@ -7,6 +7,7 @@ use host::domain::ids::AggregateKey;
 use host::store::{Claim, ClaimRequest, ConflictKey, Resolved, RetryFilter};
 
 use crate::on_every_store;
+use crate::references;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement, target_name};
 
 on_every_store!(
@@ -15,6 +16,8 @@ on_every_store!(
     keep_remote_stores_the_fingerprint_of_the_record,
     keep_local_keeps_the_link_to_an_existing_record,
     relink_sets_the_record_of_the_link,
+    relink_sends_what_refers_to_the_record_again,
+    keep_local_sends_what_refers_to_a_forgotten_record_again,
     another_patients_record_is_not_linked_twice,
     only_a_conflict_is_resolved_and_only_once,
     a_newer_state_ends_a_conflict,
@@ -114,6 +117,47 @@ async fn relink_sets_the_record_of_the_link(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.remote_version, link.fingerprint), ("77", None, None));
     stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "77")], None).await.expect("settle");
     assert_eq!(stand.counts().await.done, 2);
+}
+
+/// As [`in_conflict`], with an encounter of the patient that was delivered before.
+async fn in_conflict_with_an_encounter(stand: &Stand) {
+    references::takes(stand, &["patient", "encounter"]).await;
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "456")], None).await.expect("settle");
+    references::append(stand, "encounter E-1", "create", &["subject:patient:P-0001"]).await;
+    references::routed(stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(references::remote_ids(&batch), [Some("456")]);
+    references::confirm(&stand.store, &batch).await;
+    stand.put(&[patient(1, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0], EDITED)], None).await.expect("settle");
+}
+
+async fn relink_sends_what_refers_to_the_record_again(stand: Stand) {
+    in_conflict_with_an_encounter(&stand).await;
+    assert!(resolve(&stand, Resolution::Relink { remote_id: "77".to_owned() }).await);
+    // Before the patient is delivered: that delivery confirms the id that the link has by then.
+    let batch = stand.claim_batch().await;
+    assert_eq!(references::keys(&batch), ["encounter E-1", "patient P-0001"]);
+    assert_eq!(references::remote_ids(&batch), [Some("77")]);
+}
+
+async fn keep_local_sends_what_refers_to_a_forgotten_record_again(stand: Stand) {
+    in_conflict_with_an_encounter(&stand).await;
+    assert!(resolve(&stand, Resolution::Local).await);
+    let waiting = stand.store.waiting(TARGET, None, 10).await.expect("waiting");
+    let waiting: Vec<_> = waiting.iter().map(|one| one.key.aggregate_id.as_str()).collect();
+    assert_eq!(waiting, ["E-1"]);
+    let batch = stand.claim_batch().await;
+    assert_eq!(references::keys(&batch), ["patient P-0001"]);
+    references::confirm(&stand.store, &batch).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(
+        (references::keys(&batch), references::remote_ids(&batch)),
+        (vec!["encounter E-1".to_owned()], vec![Some("#P-0001")])
+    );
 }
 
 async fn another_patients_record_is_not_linked_twice(stand: Stand) {

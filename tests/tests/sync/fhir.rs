@@ -8,7 +8,7 @@ use tests::host::{Configuration, Host};
 use crate::support::{QUICK, adapter, patient, put};
 
 /// Every test shares the server, so each has patients of its own.
-fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_nanos();
     format!("{prefix}-{nanos:x}")
 }
@@ -30,7 +30,7 @@ fn host_with(url: &str, more: &str) -> Host {
     Host::new(&configuration).expect("host")
 }
 
-fn get(url: &str) -> serde_json::Value {
+pub(crate) fn get(url: &str) -> serde_json::Value {
     let output = std::process::Command::new("curl").args(["-sS", "--fail", url]).output().expect("curl");
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{url}: {error}: {}", String::from_utf8_lossy(&output.stderr)))

@@ -172,6 +172,28 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "references::on_sqlite::a_record_with_a_new_remote_id_requeues_its_dependents",
     },
     Safeguard {
+        name: "an operator's relink sends what refers to the record again",
+        file: "host/src/store/conflicts.rs",
+        mutation: &[(
+            "transaction.relink(key, remote_id).await?;\n                        \
+             transaction.resend_dependents(key.target, &[key.aggregate]).await?;",
+            "transaction.relink(key, remote_id).await?;",
+        )],
+        suite: Suite::Store,
+        test: "conflicts::on_sqlite::relink_sends_what_refers_to_the_record_again",
+    },
+    Safeguard {
+        name: "a link that an operator lets go sends what refers to the record again",
+        file: "host/src/store/conflicts.rs",
+        mutation: &[(
+            "transaction.forget_link(key).await?;\n                        \
+             transaction.resend_dependents(key.target, &[key.aggregate]).await?;",
+            "transaction.forget_link(key).await?;",
+        )],
+        suite: Suite::Store,
+        test: "conflicts::on_sqlite::keep_local_sends_what_refers_to_a_forgotten_record_again",
+    },
+    Safeguard {
         name: "moves of records and settlements of what refers to them take turns",
         file: "host/src/store/outdated.rs",
         mutation: &[("if settlements.iter().any(went_out_with_ids) {", "if false {")],

@@ -46,6 +46,18 @@ WHERE {key_in_batch(t.patient_id, aggregate_id, {batch(aggregate_id text)})}
 ORDER BY t.aggregate_id, t.aggregate_type
 {lock_rows};
 
+-- name: referring_records
+-- Which records of these patients refer to these encounters. `part` is what such a reference has in `refs`.
+SELECT j.encounter_id, t.aggregate_type, t.aggregate_id
+FROM {batch(patient_id text, encounter_id text, part text)}
+{lookup(
+    clinical_record, t, clinical_record_patient,
+    t.patient_id = j.patient_id,
+    t.aggregate_type, t.aggregate_id, t.refs)}
+WHERE REPLACE(t.refs, j.part, '') <> t.refs
+ORDER BY j.encounter_id, t.aggregate_id, t.aggregate_type
+LIMIT :limit;
+
 -- name: put_records (sqlite, mysql)
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (:rows, {now}, {now})...

@@ -152,6 +152,7 @@ statements! {
         OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
         LockRecordsOfPatients = lock_records_of_patients { batch: Json }
+        ReferringRecords = referring_records { batch: Json, limit: u32 }
         PutRecords = put_records { rows: TextRows<5> }
         DeleteRecord<'a> = delete_record { aggregate_type: &'a str, aggregate_id: &'a str }
         RememberDeleted<'a> = remember_deleted { aggregate_type: &'a str, aggregate_id: &'a str }

@@ -1,8 +1,9 @@
 //! Merges of patients: through the service, from other applications, and against a target that keeps what it is sent.
-//! Read next: `circles.rs`, and `model.rs`, which compares random ones with what the application holds.
+//! Read next: `service.rs`, `circles.rs`, and `model.rs`, which compares random ones with what the application holds.
 
 mod circles;
 mod model;
+mod service;
 
 use std::collections::BTreeMap;
 

@@ -687,6 +687,14 @@ WHERE t.patient_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(a
 ORDER BY t.aggregate_id, t.aggregate_type
 FOR UPDATE;
 
+-- referring_records
+SELECT j.encounter_id, t.aggregate_type, t.aggregate_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id', encounter_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.encounter_id', part VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.part')) AS j
+JOIN clinical_record t FORCE INDEX (clinical_record_patient) ON t.patient_id = j.patient_id
+WHERE REPLACE(t.refs, j.part, '') <> t.refs
+ORDER BY j.encounter_id, t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))

@@ -769,6 +769,15 @@ WHERE t.patient_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CA
 ORDER BY t.aggregate_id, t.aggregate_type
 FOR UPDATE;
 
+-- referring_records
+SELECT j.encounter_id, t.aggregate_type, t.aggregate_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT, encounter_id TEXT, part TEXT)
+CROSS JOIN LATERAL (SELECT t.aggregate_type, t.aggregate_id, t.refs FROM clinical_record t
+        WHERE t.patient_id = j.patient_id OFFSET 0) t
+WHERE REPLACE(t.refs, j.part, '') <> t.refs
+ORDER BY j.encounter_id, t.aggregate_id, t.aggregate_type
+LIMIT CAST($2 AS BIGINT);
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 SELECT j.aggregate_type, j.aggregate_id, j.patient_id, j.payload, j.refs, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)

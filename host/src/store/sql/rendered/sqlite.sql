@@ -676,6 +676,14 @@ FROM clinical_record t
 WHERE t.patient_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
 ORDER BY t.aggregate_id, t.aggregate_type;
 
+-- referring_records
+SELECT j.encounter_id, t.aggregate_type, t.aggregate_id
+FROM (SELECT value->>'patient_id' AS patient_id, value->>'encounter_id' AS encounter_id, value->>'part' AS part FROM json_each(?)) AS j
+JOIN clinical_record t ON t.patient_id = j.patient_id
+WHERE REPLACE(t.refs, j.part, '') <> t.refs
+ORDER BY j.encounter_id, t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
