@@ -106,8 +106,8 @@ async fn an_aggregate_of_any_type_is_named_in_every_command(backend: Backend) {
     let status = stand.json(&format!("status {of}"));
     let recent: Vec<_> = status["recent"].as_array().expect("a list").iter().map(|one| &one["aggregate_id"]).collect();
     assert_eq!(recent, ["E-2025-0001"], "{status}");
-    let tried = stand.json(&format!("plugin dry-run {of}"));
-    assert_eq!((&tried["aggregate_type"], &tried["aggregate_id"]), (&json!("encounter"), &json!("E-2025-0001")));
+    let dry_run = stand.json(&format!("plugin dry-run {of}"));
+    assert_eq!((&dry_run["aggregate_type"], &dry_run["aggregate_id"]), (&json!("encounter"), &json!("E-2025-0001")));
     let traced = stand.run(&format!("trace {of}"));
     assert!(traced.contains("E-2025-0001") && traced.contains("openemr"), "{traced}");
     let why = stand.host.run(&["why", "--type", "encounter", "--id", "E-2025-0001", "--target", "openemr"]);

@@ -48,14 +48,6 @@ impl Stand {
         self.host.run(&[&["verify", "--target", "fhir", "--json"], more].concat()).json()
     }
 
-    /// What was found: state, type, and what others did.
-    fn found(&self, verified: &Value) -> BTreeSet<[String; 3]> {
-        let word = |one: &Value, name: &str| one[name].as_str().expect("a word").to_owned();
-        let fate = |one: &Value| word(one, "aggregate_id").split('-').next().expect("a fate").to_owned();
-        let findings = verified["findings"].as_array().expect("findings");
-        findings.iter().map(|one| [word(one, "state"), word(one, "aggregate_type"), fate(one)]).collect()
-    }
-
     /// Delivers patients and conditions.
     fn deliver(&self) {
         for fate in ["LEFT", "EDITED", "GONE", "DOUBLE", "FOREIGN", "SILENT"] {
@@ -93,6 +85,14 @@ impl Stand {
         let (status, answer) = self.server.send("DELETE", &path(&self.condition("GONE")), None);
         assert!([200, 202, 204].contains(&status), "{status}: {answer}");
     }
+}
+
+/// What was found: state, type, and what others did.
+fn found(verified: &Value) -> BTreeSet<[String; 3]> {
+    let word = |one: &Value, name: &str| one[name].as_str().expect("a word").to_owned();
+    let fate = |one: &Value| word(one, "aggregate_id").split('-').next().expect("a fate").to_owned();
+    let findings = verified["findings"].as_array().expect("findings");
+    findings.iter().map(|one| [word(one, "state"), word(one, "aggregate_type"), fate(one)]).collect()
 }
 
 /// The ids of the aggregates in a list.
@@ -133,7 +133,7 @@ fn what_others_did_at_a_fhir_server_is_found_named_and_repaired() {
         ["edited", "condition", "EDITED"],
         ["gone", "condition", "GONE"],
     ];
-    assert_eq!(stand.found(&verified), expected(&of_others), "{verified}");
+    assert_eq!(found(&verified), expected(&of_others), "{verified}");
     assert_eq!(
         ids(&verified["not_in_store"]),
         BTreeSet::from(["DOUBLE", "STRANGE"].map(|fate| stand.id(fate))),
@@ -158,7 +158,7 @@ fn what_others_did_at_a_fhir_server_is_found_named_and_repaired() {
     assert_eq!(ids(&conflicts["conflicts"]), BTreeSet::from([stand.id("FOREIGN")]), "{conflicts}");
     let after = stand.verify(&[]);
     let left = [["several", "patient", "DOUBLE"], ["not-ours", "patient", "FOREIGN"]];
-    assert_eq!(stand.found(&after), expected(&left), "{after}");
+    assert_eq!(found(&after), expected(&left), "{after}");
     assert_eq!(stand.server.read(&written_back(&stand.host, &stand.id("EDITED"))).1["birthDate"], "1990-05-05");
     assert_eq!(stand.condition("EDITED")["code"]["text"], "Asthma");
 }
