@@ -41,6 +41,23 @@ impl Canned {
         self.kept.iter().map(|(key, record)| format!("{key} {}", record.body)).collect()
     }
 
+    /// As others do: writes another text in place of one. Returns the number of records.
+    pub(super) fn edit(&mut self, text: &str, other: &str) -> u64 {
+        let mut edited = 0;
+        for record in self.kept.values_mut().filter(|record| record.body.contains(text)) {
+            record.body = record.body.replace(text, other);
+            edited += 1;
+        }
+        edited
+    }
+
+    /// As others do: removes every record that holds a text. Returns the number of records.
+    pub(super) fn delete(&mut self, text: &str) -> u64 {
+        let before = self.len();
+        self.kept.retain(|_, record| !record.body.contains(text));
+        before - self.len()
+    }
+
     pub(super) fn unanswered(&self) -> &[String] {
         &self.unanswered
     }

@@ -87,7 +87,7 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) -> bool {
         record(lines, &place, "edited at the target", conflict(harness).await);
     }
     record(lines, &place, "record gone", gone(harness, &delivered).await);
-    record(lines, &place, "observe", observing::judge(harness, &delivered).await);
+    record(lines, &place, "observe", observing::judge(harness).await);
     if harness.lists() {
         record(lines, &place, "list", listing::judge(harness).await);
     }

@@ -1,4 +1,5 @@
-//! What a scratch database holds: counted, and as texts that are compared and never shown.
+//! What a scratch database holds: counted, as texts that are compared and never shown, and changed as others at the
+//! target would.
 
 use crate::database::{Database, DatabaseError, Dialect, RowLimits, Transaction, Value};
 
@@ -30,6 +31,69 @@ pub(super) async fn rows(database: &Database) -> Result<Vec<String>, DatabaseErr
     Ok(rows)
 }
 
+/// Writes another text in place of one, in every column of text of every table. Returns the number of rows.
+pub(super) async fn edit(database: &Database, text: &str, other: &str) -> Result<u64, DatabaseError> {
+    change(database, |table, columns| {
+        let set: Vec<_> =
+            columns.iter().map(|column| format!("{column} = REPLACE({column}, '{text}', '{other}')")).collect();
+        format!("UPDATE {table} SET {} WHERE {}", set.join(", "), holds(columns, text))
+    })
+    .await
+}
+
+/// Deletes every row that holds a text. Returns the number of rows.
+pub(super) async fn delete(database: &Database, text: &str) -> Result<u64, DatabaseError> {
+    change(database, |table, columns| format!("DELETE FROM {table} WHERE {}", holds(columns, text))).await
+}
+
+/// Runs one statement on every table that has columns of text.
+async fn change(database: &Database, statement: impl Fn(&str, &[String]) -> String) -> Result<u64, DatabaseError> {
+    let dialect = database.dialect();
+    let mut transaction = database.begin().await?;
+    let mut changed = 0;
+    for table in tables(&mut transaction, dialect).await? {
+        let columns = text_columns(&mut transaction, dialect, &table).await?;
+        if !columns.is_empty() {
+            changed += transaction.execute(&statement(&table, &columns), &[]).await?.rows_affected;
+        }
+    }
+    transaction.commit().await?;
+    Ok(changed)
+}
+
+fn holds(columns: &[String], text: &str) -> String {
+    columns.iter().map(|column| format!("{column} LIKE '%{text}%'")).collect::<Vec<_>>().join(" OR ")
+}
+
+/// The columns of text of a table, quoted.
+async fn text_columns(
+    transaction: &mut Transaction,
+    dialect: Dialect,
+    table: &str,
+) -> Result<Vec<String>, DatabaseError> {
+    let sql = match dialect {
+        Dialect::Sqlite => {
+            "SELECT name FROM pragma_table_info(?) WHERE type LIKE '%CHAR%' OR type LIKE '%TEXT%' OR type LIKE '%CLOB%'"
+        }
+        Dialect::MySql => {
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? \
+             AND data_type IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext')"
+        }
+        Dialect::Postgres => {
+            "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema() \
+             AND table_name = ? AND data_type IN ('character', 'character varying', 'text')"
+        }
+    };
+    let quote = quote(dialect);
+    let found = transaction.query(sql, &[Value::from(table.trim_matches(quote))], RowLimits::NONE).await?;
+    let names = found.rows.iter().filter_map(|row| row.first().and_then(as_text));
+    Ok(names.map(|name| format!("{quote}{name}{quote}")).collect())
+}
+
+fn quote(dialect: Dialect) -> char {
+    if dialect == Dialect::MySql { '`' } else { '"' }
+}
+
 /// The names of the tables, quoted.
 async fn tables(transaction: &mut Transaction, dialect: Dialect) -> Result<Vec<String>, DatabaseError> {
     let sql = match dialect {
@@ -39,7 +103,7 @@ async fn tables(transaction: &mut Transaction, dialect: Dialect) -> Result<Vec<S
             "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
         }
     };
-    let quote = if dialect == Dialect::MySql { '`' } else { '"' };
+    let quote = quote(dialect);
     let found = transaction.query(sql, &[], RowLimits::NONE).await?;
     let names = found.rows.iter().filter_map(|row| row.first().and_then(as_text));
     Ok(names.map(|name| format!("{quote}{name}{quote}")).collect())

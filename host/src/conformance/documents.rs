@@ -2,7 +2,7 @@
 //!
 //! Pure: a request in, an answer out. `mock_server.rs` brings it onto a socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -31,6 +31,8 @@ pub(super) struct MockResponse {
 pub(super) struct Documents {
     kept: BTreeMap<String, (u64, Vec<u8>)>,
     created: u64,
+    /// Paths whose id the server gave.
+    numbered: BTreeSet<String>,
 }
 
 impl MockRequest {
@@ -67,6 +69,45 @@ impl Documents {
             format!("{path} {document}")
         };
         self.kept.iter().map(text).collect()
+    }
+
+    /// As others do: writes another text in place of one. Returns the number of documents.
+    pub(super) fn edit(&mut self, text: &str, other: &str) -> u64 {
+        let held = self.holding(text);
+        for (path, version, body) in &held {
+            self.keep(path, Some(*version), body.replace(text, other).as_bytes());
+        }
+        held.len() as u64
+    }
+
+    /// As others do: deletes every document that holds a text. Returns the number of documents.
+    pub(super) fn delete(&mut self, text: &str) -> u64 {
+        let held = self.holding(text);
+        for (path, ..) in &held {
+            self.kept.remove(path);
+        }
+        held.len() as u64
+    }
+
+    /// As others do: makes a second one of every document that holds a text and whose id the server gave. Returns the
+    /// number of documents.
+    pub(super) fn double(&mut self, text: &str) -> u64 {
+        let mut held = self.holding(text);
+        held.retain(|(path, ..)| self.numbered.contains(path));
+        for (path, _, body) in &held {
+            let collection = path.rsplit_once('/').map_or("", |(collection, _)| collection);
+            self.add(collection, body.as_bytes());
+        }
+        held.len() as u64
+    }
+
+    /// Path, version and body of the documents that hold a text.
+    fn holding(&self, text: &str) -> Vec<(String, u64, String)> {
+        let kept = self
+            .kept
+            .iter()
+            .map(|(path, (version, body))| (path.clone(), *version, String::from_utf8_lossy(body).into_owned()));
+        kept.filter(|(.., body)| body.contains(text)).collect()
     }
 
     /// GET, PUT, POST and DELETE, with `If-Match`, `If-None-Match: *` and FHIR's `If-None-Exist`.
@@ -141,9 +182,15 @@ impl Documents {
                 _ => return MockResponse::refused(412),
             }
         }
+        self.add(collection, &request.body)
+    }
+
+    /// Keeps a document under an id of the server's own.
+    fn add(&mut self, collection: &str, body: &[u8]) -> MockResponse {
         self.created += 1;
         let path = format!("{collection}/{}", self.created);
-        self.keep(&path, None, &request.body)
+        self.numbered.insert(path.clone());
+        self.keep(&path, None, body)
     }
 
     /// Accepts only JSON. A FHIR resource gets its id and version, as on a real server.
@@ -258,5 +305,17 @@ mod tests {
         ] {
             assert_eq!(ask(&mut documents, method, path, headers), status, "{method} {path} {headers:?}");
         }
+    }
+
+    #[test]
+    fn others_edit_delete_and_double_what_holds_a_text() {
+        let mut documents = Documents::default();
+        assert_eq!(ask(&mut documents, "PUT", "p/of-the-client", &[]), 201);
+        assert_eq!(ask(&mut documents, "POST", "p", &[]), 201);
+        assert_eq!((documents.double("nothing"), documents.double("\"v\"")), (0, 1), "the client's id is a key");
+        assert_eq!(documents.contents().len(), 3);
+        assert_eq!(documents.edit("\"v\"", "\"w\""), 3);
+        assert_eq!(ask(&mut documents, "PUT", "p/1", &[("if-match", "W/\"1\"")]), 412, "an edit is a version");
+        assert_eq!((documents.delete("\"v\""), documents.delete("\"w\""), documents.len()), (0, 3, 0));
     }
 }

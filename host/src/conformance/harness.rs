@@ -255,6 +255,29 @@ impl Harness {
         }
     }
 
+    /// As others at the target do: writes another text of the same length in place of one. Returns the number of
+    /// records.
+    pub(super) async fn edit(&self, text: &str, other: &str) -> Result<u64, CallFailure> {
+        match (&self.server, self.target.database()) {
+            (None, Some(database)) => contents::edit(database, text, other).await.map_err(CallFailure::Database),
+            (server, _) => Ok(server.as_ref().map_or(0, |server| server.edit(text, other))),
+        }
+    }
+
+    /// As others at the target do: deletes what holds a text. Returns the number of records.
+    pub(super) async fn delete(&self, text: &str) -> Result<u64, CallFailure> {
+        match (&self.server, self.target.database()) {
+            (None, Some(database)) => contents::delete(database, text).await.map_err(CallFailure::Database),
+            (server, _) => Ok(server.as_ref().map_or(0, |server| server.delete(text))),
+        }
+    }
+
+    /// As others at the target do: makes a second record of what holds a text. Returns the number of records: none at a
+    /// database, whose unique keys refuse that.
+    pub(super) fn double(&self, text: &str) -> u64 {
+        self.server.as_ref().map_or(0, |server| server.double(text))
+    }
+
     pub(super) async fn close(&self) {
         self.target.close().await;
     }

@@ -92,6 +92,31 @@ impl MockServer {
         }
     }
 
+    /// As others do: writes another text in place of one, wherever it is kept. Returns the number of records.
+    pub(super) fn edit(&self, text: &str, other: &str) -> u64 {
+        match &mut *lock(&self.shared.keeper) {
+            Keeper::Documents(documents) => documents.edit(text, other),
+            Keeper::Canned(canned) => canned.edit(text, other),
+        }
+    }
+
+    /// As others do: deletes what holds a text. Returns the number of records.
+    pub(super) fn delete(&self, text: &str) -> u64 {
+        match &mut *lock(&self.shared.keeper) {
+            Keeper::Documents(documents) => documents.delete(text),
+            Keeper::Canned(canned) => canned.delete(text),
+        }
+    }
+
+    /// As others do: makes a second record of what holds a text, where the server and not the client gives ids. Returns
+    /// the number of records.
+    pub(super) fn double(&self, text: &str) -> u64 {
+        match &mut *lock(&self.shared.keeper) {
+            Keeper::Documents(documents) => documents.double(text),
+            Keeper::Canned(_) => 0,
+        }
+    }
+
     /// Requests that no rule of the author's file fits; `None` without such a file.
     pub(super) fn unanswered(&self) -> Option<Vec<String>> {
         match &*lock(&self.shared.keeper) {

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod examples;
+mod faults;
 mod projects;
 mod readme;
 

@@ -1,17 +1,14 @@
 //! Clinical records into the tables of OpenEMR, on every version that counts.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use tests::database;
 use tests::host::Host;
+use tests::session::Session;
 
-use crate::support::{host_with_openemr, openemr_database, patient, put, rows};
+use crate::support::{append, host_with_records, openemr_database, patient, put, rows, store_url};
 
-async fn append(host: &Host, operation: &str, aggregate_type: &str, id: &str, payload: &Value, refs: &Value) {
-    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES";
-    let row = format!("{insert} ('{aggregate_type}', '{id}', '{operation}', '{payload}', '{refs}')");
-    let store = database::sqlite_url(&host.folder().join(".host/host.db"));
-    database::execute(&store, &row).await.expect("insert");
-}
+const STORE: &str = "sqlite://.host/host.db";
 
 fn of_encounter() -> Value {
     let mut refs = of_patient();
@@ -23,15 +20,6 @@ fn of_patient() -> Value {
     json!([{"name": "subject", "type": "patient", "id": "A-1"}])
 }
 
-/// A host whose OpenEMR target takes every type that the adapter has rows for.
-fn host(openemr: &str) -> Host {
-    let host = host_with_openemr(openemr);
-    let types = r#"["patient", "encounter", "condition", "allergy", "medication", "observation", "appointment"]"#;
-    configure(&host, "[targets.openemr]", &format!("[targets.openemr]\naggregate_types = {types}"));
-    let _ = host.run(&["migrate"]).expect_success();
-    host
-}
-
 fn configure(host: &Host, from: &str, to: &str) {
     let path = host.folder().join("host.toml");
     let text = std::fs::read_to_string(&path).expect("read");
@@ -40,7 +28,7 @@ fn configure(host: &Host, from: &str, to: &str) {
 }
 
 /// A record of each type: type, id, a state, and a later one.
-fn records() -> Vec<(&'static str, &'static str, Value, Value)> {
+pub(crate) fn records() -> Vec<(&'static str, &'static str, Value, Value)> {
     let period = json!({"start": "2025-03-01T09:30:00+09:00"});
     let pulse = |value: i64| {
         json!({
@@ -82,7 +70,7 @@ fn records() -> Vec<(&'static str, &'static str, Value, Value)> {
     ]
 }
 
-fn refs_of(aggregate_type: &str) -> Value {
+pub(crate) fn refs_of(aggregate_type: &str) -> Value {
     if aggregate_type == "encounter" { of_patient() } else { of_encounter() }
 }
 
@@ -90,20 +78,58 @@ async fn counted(url: &str, sql: &str) -> String {
     rows(url, &format!("SELECT CAST(COUNT(*) AS CHAR) FROM {sql}")).await[0][0].clone()
 }
 
+/// Tables of clinical records that have a uuid, each with its id.
+const WITH_UUID: [(&str, &str); 4] =
+    [("form_encounter", "id"), ("lists", "id"), ("form_vitals", "id"), ("openemr_postcalendar_events", "pc_eid")];
+
+/// The rows of `uuid_registry` that an OpenEMR of this version has for one record of each type; 5.x has no registry.
+fn in_registry(version: &str) -> Vec<String> {
+    let expected: &[&str] = match version {
+        "5.0.2" => &[],
+        "6.0.0" => &["form_encounter.id 1 of 1", "lists.id 3 of 3"],
+        _ => &[
+            "form_encounter.id 1 of 1",
+            "form_vitals.id 1 of 1",
+            "lists.id 3 of 3",
+            "openemr_postcalendar_events.pc_eid 1 of 1",
+        ],
+    };
+    expected.iter().map(|row| (*row).to_owned()).collect()
+}
+
+/// For each table in the registry: how many rows are registered for it, and how many of them are rows of the table.
+async fn registered(url: &str) -> Vec<String> {
+    let there = "information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'uuid_registry'";
+    if counted(url, there).await == "0" {
+        return Vec::new();
+    }
+    let of_table = "FROM uuid_registry WHERE table_name <> 'patient_data' AND created IS NOT NULL \
+                    GROUP BY table_name, table_id ORDER BY table_name";
+    let mut found = Vec::new();
+    for row in rows(url, &format!("SELECT table_name, table_id, CAST(COUNT(*) AS CHAR) {of_table}")).await {
+        let [table, id, count] = &row[..] else { panic!("three columns: {row:?}") };
+        assert!(WITH_UUID.contains(&(table.as_str(), id.as_str())), "{row:?}");
+        let matching = format!("{table} t JOIN uuid_registry r ON r.uuid = t.uuid AND r.table_name = '{table}'");
+        found.push(format!("{table}.{id} {count} of {}", counted(url, &matching).await));
+    }
+    found
+}
+
 async fn deliver_update_and_delete(version: &str) {
     let Some(openemr) = openemr_database(version).await else { return };
-    let host = host(openemr.url());
+    let host = host_with_records(STORE, openemr.url());
+    let store = store_url(&host);
     let checked = host.run(&["check"]).expect_success().stdout;
     assert!(checked.contains("clinical records: encounter, condition, allergy, medication, observation"), "{checked}");
     for (aggregate_type, id, created, _) in records() {
-        append(&host, "create", aggregate_type, id, &created, &refs_of(aggregate_type)).await;
+        append(&store, "create", (aggregate_type, id), &created, &refs_of(aggregate_type)).await;
     }
     put(&host, &patient("A-1"));
     let laboratory = json!({
         "status": "final", "category": "laboratory", "effective": "2025-03-01T09:35:00+09:00",
         "code": {"display": "Glucose"}, "value_string": "normal",
     });
-    append(&host, "create", "observation", "O-2", &laboratory, &of_patient()).await;
+    append(&store, "create", ("observation", "O-2"), &laboratory, &of_patient()).await;
     let _ = host.run(&["run", "--until-idle"]);
     let status = host.status();
     assert_eq!((&status["totals"]["done"], &status["totals"]["skipped"]), (&7.into(), &1.into()), "{status}");
@@ -122,8 +148,10 @@ async fn deliver_update_and_delete(version: &str) {
         "1"
     );
 
+    assert_eq!(registered(url).await, in_registry(version), "{version}");
+
     for (aggregate_type, id, _, updated) in records() {
-        append(&host, "update", aggregate_type, id, &updated, &refs_of(aggregate_type)).await;
+        append(&store, "update", (aggregate_type, id), &updated, &refs_of(aggregate_type)).await;
     }
     let _ = host.run(&["run", "--until-idle"]);
     assert_eq!(host.status()["totals"]["failed"], 0);
@@ -133,7 +161,7 @@ async fn deliver_update_and_delete(version: &str) {
     assert_eq!(counted(url, "openemr_postcalendar_events WHERE pc_apptstatus = '@'").await, "1");
 
     for (aggregate_type, id, _, _) in records() {
-        append(&host, "delete", aggregate_type, id, &json!({}), &json!([])).await;
+        append(&store, "delete", (aggregate_type, id), &json!({}), &json!([])).await;
     }
     let _ = host.run(&["run", "--until-idle"]);
     assert_eq!(host.status()["totals"]["failed"], 0);
@@ -171,12 +199,13 @@ async fn openemr_8_2_0_takes_clinical_records() {
 #[tokio::test]
 async fn an_allow_list_without_record_tables_delivers_patients_and_skips_records() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
-    let host = host(openemr.url());
+    let host = host_with_records(STORE, openemr.url());
+    let store = store_url(&host);
     let old = r#"allow = { read = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"], insert = ["patient_data", "uuid_registry"], update = ["patient_data"] }"#;
     configure(&host, r#"allow = { preset = "openemr" }"#, old);
     put(&host, &patient("A-1"));
     let (aggregate_type, id, created, _) = records().remove(1);
-    append(&host, "create", aggregate_type, id, &created, &of_patient()).await;
+    append(&store, "create", (aggregate_type, id), &created, &of_patient()).await;
     let checked = host.run(&["check"]).expect_success().stdout;
     assert!(
         checked.contains("changes of type condition, allergy, medication are skipped: not granted: add"),
@@ -189,4 +218,69 @@ async fn an_allow_list_without_record_tables_delivers_patients_and_skips_records
     let _ = host.run(&["run", "--until-idle"]);
     let status = host.status();
     assert_eq!((&status["totals"]["done"], &status["totals"]["skipped"]), (&1.into(), &1.into()), "{status}");
+}
+
+/// As OpenEMR takes an encounter's number; `LAST_INSERT_ID()` of the same connection is that number.
+const TAKE: &str = "UPDATE sequences SET id = LAST_INSERT_ID(id + 1)";
+
+/// Waits until a connection in this database waits for a lock. MariaDB renews this view only for a reader that was
+/// away for 100 ms.
+async fn wait_for_lock(url: &str) {
+    let waiting = "information_schema.innodb_trx t JOIN information_schema.processlist p \
+                   ON p.id = t.trx_mysql_thread_id AND p.db = DATABASE() WHERE t.trx_state = 'LOCK WAIT'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while counted(url, waiting).await == "0" {
+        assert!(Instant::now() < deadline, "nobody waits for the counter");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn take_numbers_next_to_openemr(version: &str) {
+    const COUNT: usize = 60;
+    let Some(openemr) = openemr_database(version).await else { return };
+    let (host, url) = (host_with_records(STORE, openemr.url()), openemr.url());
+    put(&host, &patient("A-1"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let (_, _, encounter, _) = records().pop().expect("the encounter");
+    for number in 1..=COUNT {
+        let id = format!("E-{number}");
+        append(&store_url(&host), "create", ("encounter", &id), &encounter, &of_patient()).await;
+    }
+
+    // OpenEMR has taken a number and not committed it: the host has to wait for the counter.
+    let mut theirs = Session::open(url).await.expect("connect");
+    theirs.execute(theirs.begin()).await.expect("begin");
+    theirs.execute(TAKE).await.expect("take");
+    let mut running = host.spawn(&["run", "--until-idle"]).expect("spawn");
+    wait_for_lock(url).await;
+    theirs.execute("COMMIT").await.expect("commit");
+    let mut taken = 0;
+    // One at least, and then as many as OpenEMR takes while the host delivers.
+    loop {
+        theirs
+            .execute("INSERT INTO form_encounter (pid, encounter) VALUES (1, LAST_INSERT_ID())")
+            .await
+            .expect("insert");
+        taken += 1;
+        if !running.is_running().expect("the host") {
+            break;
+        }
+        theirs.execute(TAKE).await.expect("take");
+    }
+    let _ = running.wait(Duration::from_secs(60)).expect("the host ends").expect_success();
+    let sql = "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT encounter) AS CHAR), \
+               CAST(MAX(encounter) - (SELECT id FROM sequences) AS CHAR) FROM form_encounter";
+    let all = (COUNT + taken).to_string();
+    assert_eq!(rows(url, sql).await, [[all.as_str(), &all, "0"]], "{version}: each has a number of its own");
+    assert_eq!(host.status()["totals"]["done"], COUNT + 1);
+}
+
+#[tokio::test]
+async fn no_encounter_number_is_taken_twice_next_to_openemr_5_0_2() {
+    take_numbers_next_to_openemr("5.0.2").await;
+}
+
+#[tokio::test]
+async fn no_encounter_number_is_taken_twice_next_to_openemr_8_2_0() {
+    take_numbers_next_to_openemr("8.2.0").await;
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tests::database::Database;
@@ -27,6 +28,29 @@ pub(crate) const QUICK: &str = "\n[sync]\npoll_interval_ms = 20\n[sync.breaker]\
 pub(crate) fn host_with_openemr(openemr: &str) -> Host {
     let configuration = Configuration::new("sqlite://.host/host.db").openemr(&adapter("openemr"), openemr).more(QUICK);
     Host::new(&configuration).expect("host")
+}
+
+/// A host with this store and this OpenEMR, whose target takes every type that the adapter has rows for.
+pub(crate) fn host_with_records(store: &str, openemr: &str) -> Host {
+    let types = ["patient", "encounter", "condition", "allergy", "medication", "observation", "appointment"];
+    let configuration =
+        Configuration::new(store).openemr(&adapter("openemr"), openemr).taking("openemr", &types).more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    host
+}
+
+/// The address of a host's SQLite store.
+pub(crate) fn store_url(host: &Host) -> String {
+    tests::database::sqlite_url(&host.folder().join(".host/host.db"))
+}
+
+/// Writes a row of the outbox as an application does.
+pub(crate) async fn append(store: &str, operation: &str, key: (&str, &str), payload: &Value, refs: &Value) {
+    let (aggregate_type, id) = key;
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES";
+    let row = format!("{insert} ('{aggregate_type}', '{id}', '{operation}', '{payload}', '{refs}')");
+    tests::database::execute(store, &row).await.expect("insert");
 }
 
 /// A target of this name that keeps patients in a directory at this address.

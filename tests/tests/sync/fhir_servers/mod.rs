@@ -9,7 +9,7 @@ mod audit;
 mod broken;
 mod clinical;
 mod promises;
-mod server;
+pub(crate) mod server;
 mod validity;
 
 macro_rules! on_each_server {

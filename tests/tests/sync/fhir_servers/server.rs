@@ -82,7 +82,8 @@ impl Server {
         self.send_text("POST", "Patient", Some(text)).0
     }
 
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    /// Any request: the status and the body.
+    pub(crate) fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.send_text(method, path, body.map(Value::to_string).as_deref())
     }
 
