@@ -1,6 +1,6 @@
 //! Owns records whose every text can be found again: a patient with every field, and records of each clinical type that
-//! together have every text field of its schema. A test delivers them, and then looks for their marks where nothing of a
-//! patient may be.
+//! together have every text field of its schema. A test delivers them, and then looks for their marks where nothing of
+//! a patient may be.
 //!
 //! Not marked are words of a closed list (`female`, `active`), which names of our own have too, and short numbers.
 

@@ -6,7 +6,7 @@ use anyhow::{Error, Result, bail};
 use tests::{
     environment::Backend,
     servers::{
-        FhirProduct, FhirServer, MariaDb, Postgres, Prometheus, Registry,
+        Alertmanager, FhirProduct, FhirServer, MariaDb, Postgres, Prometheus, Registry,
         process::{is_interrupted, wait_for_interrupt},
         provision,
     },
@@ -40,7 +40,8 @@ impl Servers {
     /// when an operator interrupts.
     pub(crate) fn start(all_fhir: bool) -> Result<Self> {
         let mut wanted = vec![SHARED_FHIR];
-        let mut needs = vec![MariaDb::NEED, Postgres::NEED, FhirServer::NEED, Registry::NEED, Prometheus::NEED];
+        let mut needs =
+            vec![MariaDb::NEED, Postgres::NEED, FhirServer::NEED, Registry::NEED, Prometheus::NEED, Alertmanager::NEED];
         if all_fhir {
             wanted.extend(OTHER_FHIR);
             needs.extend(OTHER_FHIR.map(|(_, product)| product.need()));

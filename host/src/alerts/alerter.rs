@@ -1,12 +1,14 @@
-//! The task of a host that looks at the conditions, and the one that sends messages.
+//! The task of a host that looks at the conditions, the one that asks servers for their certificates, and the one that
+//! sends messages.
 //!
-//! They are two loops, so that a channel that does not answer keeps no condition from being seen. Neither step leaves
+//! They are three loops, so that a server that does not answer keeps no condition from being seen. No step leaves
 //! anything to memory alone that must not be lost: alerts and what is to be sent of them are in the store. A message is
 //! sent at least once: a host that dies between sending and recording it leaves a claim that ends, and then any host
 //! sends it again, with the same id.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,6 +30,8 @@ use crate::telemetry::{Meters, StoreReading};
 pub(super) const LOOKS_UNSEEN: u32 = 3;
 /// How often files and disks are read at most.
 const LOCAL_EVERY: Duration = Duration::from_secs(60);
+/// How often servers are asked for their certificates.
+const ASK_EVERY: Duration = Duration::from_hours(1);
 /// The longest pause after a message that could not be sent.
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 /// A claim lasts so much longer than its message may take.
@@ -56,6 +60,8 @@ pub struct Alerter {
     channels: Vec<Channel>,
     channel_names: Vec<String>,
     options: AlerterOptions,
+    /// Whether servers were asked since certificates were read.
+    has_asked: AtomicBool,
 }
 
 /// What the looks of a host remember. The alerter that a reload makes goes on with it.
@@ -92,7 +98,7 @@ impl Alerter {
         for channel in &channels {
             meters.has_channel(channel.name());
         }
-        Self { store, meters, channels, channel_names, options }
+        Self { store, meters, channels, channel_names, options, has_asked: AtomicBool::new(false) }
     }
 
     /// After so long an alert that no host has seen any more has ended.
@@ -106,10 +112,14 @@ impl Alerter {
         // Other files and servers may be named now.
         watch.local_at = None;
         let due = Notify::new();
-        let both = async {
-            tokio::join!(Box::pin(self.look_repeatedly(watch, &due)), Box::pin(self.send_repeatedly(&due)));
+        let loops = async {
+            tokio::join!(
+                Box::pin(self.look_repeatedly(watch, &due)),
+                Box::pin(self.ask_repeatedly()),
+                Box::pin(self.send_repeatedly(&due)),
+            );
         };
-        stop.run_until_cancelled(both).await;
+        stop.run_until_cancelled(loops).await;
     }
 
     async fn look_repeatedly(&self, watch: &mut Watch, due: &Notify) {
@@ -156,9 +166,10 @@ impl Alerter {
         Ok(!changes.raised.is_empty() || changes.ended > 0)
     }
 
-    /// Reads disks and files, which may wait for a disk, at most once a minute.
+    /// Reads disks and files, which may wait for a disk, at most once a minute and after servers were asked.
     async fn watch_machine(&self, watch: &mut Watch) {
-        if watch.local_at.is_some_and(|at| at.elapsed() < LOCAL_EVERY) {
+        let has_asked = self.has_asked.swap(false, Ordering::Relaxed);
+        if !has_asked && watch.local_at.is_some_and(|at| at.elapsed() < LOCAL_EVERY) {
             return;
         }
         let local = self.options.local.clone();
@@ -167,6 +178,15 @@ impl Alerter {
             Err(error) => tracing::warn!(%error, "cannot read free space and certificates"),
         }
         watch.local_at = Some(Instant::now());
+    }
+
+    /// Asks servers for their certificates, where it matters when they end.
+    async fn ask_repeatedly(&self) {
+        while self.options.rules.expiry_ms.is_some() {
+            self.options.local.ask_servers().await;
+            self.has_asked.store(true, Ordering::Relaxed);
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     /// Reads what is wanted beyond the reading that metrics share: at most four statements, and one for each target

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::message::Message;
+use super::server_certificates::AskedServer;
 use super::smtp::Smtp;
 use super::webhook::Webhook;
 
@@ -29,6 +30,15 @@ impl Channel {
         match self {
             Self::Webhook(webhook) => webhook.place(),
             Self::Smtp(smtp) => smtp.place(),
+        }
+    }
+
+    /// Its server as it is asked for its certificate, and that certificate's name in sentences; `None` without TLS.
+    #[must_use]
+    pub fn asked(&self) -> Option<(&'static str, AskedServer)> {
+        match self {
+            Self::Webhook(webhook) => Some(("the certificate of the webhook's server", webhook.asked()?)),
+            Self::Smtp(smtp) => Some(("the certificate of the mail server", smtp.asked()?)),
         }
     }
 

@@ -12,11 +12,14 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 
 use super::secret::SecretReader;
+use super::server_certificates::AskedServer;
 use crate::domain::certificates::certificate_end;
 use crate::files;
 
 /// The largest file of certificates that is read.
 const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
+/// How long a server may take to show its certificate.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time over which lost leases are counted.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -34,6 +37,8 @@ pub struct LocalSources {
 pub enum EndingThing {
     /// The certificate that a server showed last.
     Server(Arc<dyn Fn() -> Option<i64> + Send + Sync>),
+    /// The certificate of a server that is asked for it.
+    Asked(AskedServer),
     /// A file with certificates (PEM). Of several the first to end counts.
     Certificates(PathBuf),
     /// An access token. One that is a JWT has its end in it.
@@ -69,12 +74,22 @@ impl LocalSources {
         };
         (self.folders.iter().filter_map(disk).collect(), self.ending.iter().map(ending).collect())
     }
+
+    /// Asks all servers for their certificates at the same time.
+    pub(super) async fn ask_servers(&self) {
+        let asking = self.ending.iter().filter_map(|(_, name, thing)| match thing {
+            EndingThing::Asked(server) => Some(server.ask(name, ASK_TIMEOUT)),
+            EndingThing::Server(_) | EndingThing::Certificates(_) | EndingThing::Token(_) => None,
+        });
+        futures::future::join_all(asking).await;
+    }
 }
 
 impl EndingThing {
     fn ends_at(&self) -> Option<i64> {
         match self {
             Self::Server(ends_at) => ends_at(),
+            Self::Asked(server) => server.ends_at(),
             Self::Certificates(path) => certificates_end(&files::read(path, CERTIFICATES_BYTES_MAX).ok()?),
             Self::Token(read) => token_end(read().ok()?.expose()),
         }
@@ -181,11 +196,12 @@ mod tests {
                 of("secret", EndingThing::Token(failing)),
                 of("opaque", EndingThing::Token(opaque)),
                 of("server", EndingThing::Server(Arc::new(|| Some(7)))),
+                of("not asked", EndingThing::Asked(AskedServer::new(|| std::future::ready(Ok(Some(7)))))),
             ],
         };
         let (disks, endings) = sources.read();
         assert!(disks.len() == 1 && disks[0].name == "here" && disks[0].free_bytes > 0, "{disks:?}");
         let ends: Vec<_> = endings.iter().map(|ending| ending.ends_at).collect();
-        assert_eq!(ends, [None, None, None, Some(7)]);
+        assert_eq!(ends, [None, None, None, Some(7), None]);
     }
 }

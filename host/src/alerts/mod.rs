@@ -5,7 +5,7 @@
 //!   telemetry's reading of the store --+
 //!   a few statements (StoreFacts) -----+--> judge (conditions.rs) --> sync_alert --> messages (message.rs)
 //!   this machine (local.rs) -----------+                                             |--> webhook.rs
-//!                                                                                    +--> smtp.rs
+//!   servers (server_certificates.rs) --+                                             +--> smtp.rs
 //! ```
 //!
 //! Every host looks; the store has each alert once, and one host sends each message (`store/alert_sends.rs`). It is no
@@ -18,6 +18,7 @@ mod conditions;
 mod local;
 mod message;
 mod secret;
+mod server_certificates;
 mod silence;
 mod smtp;
 mod unseen;
@@ -28,6 +29,7 @@ pub use channel::Channel;
 pub use local::{EndingThing, LocalSources};
 pub use message::{Message, MessageEvent};
 pub use secret::SecretReader;
+pub use server_certificates::{AskedServer, BeforeTls};
 pub use smtp::{Smtp, SmtpOptions};
 pub use unseen::end_unseen;
 pub use webhook::Webhook;

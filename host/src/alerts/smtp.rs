@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::message::Message;
 use super::secret::{SecretReader, read_secret};
+use super::server_certificates::{AskedServer, BeforeTls};
 use crate::domain::mail::SmtpTls;
 
 /// The server, and from whom to whom mail goes.
@@ -78,6 +79,16 @@ impl Smtp {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The server as it is asked for its certificate; `None` without TLS.
+    pub(super) fn asked(&self) -> Option<AskedServer> {
+        let before = match self.options.tls {
+            SmtpTls::StartTls => BeforeTls::StartTls(self.options.machine.clone()),
+            SmtpTls::Tls => BeforeTls::Nothing,
+            SmtpTls::None => return None,
+        };
+        Some(AskedServer::at(&self.options.server, self.options.port, &before))
     }
 
     fn tls(&self) -> Result<Tls, String> {

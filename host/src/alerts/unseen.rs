@@ -1,7 +1,7 @@
 //! What ends alerts on a host that does not look.
 //!
-//! Hosts that look end what none of them sees any more. Once `[alerts]` was removed none does, and `host status` and the
-//! metrics would show for ever what was open then.
+//! Hosts that look end what none of them sees any more. Once `[alerts]` was removed none does, and `host status` and
+//! the metrics would show for ever what was open then.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ const LAST_LOOK: Duration = Duration::from_secs(2);
 /// So long no host leaves an alert unseen whose condition holds, whatever its `look_every` is.
 const LONGEST: Duration = LOOK_EVERY_MAX.saturating_mul(LOOKS_UNSEEN);
 
-/// Ends alerts that no host has seen for long, until `stop`. `looked` is there where this host has looked until now: for
-/// how long it let them be unseen. What it alone saw ends after that, once.
+/// Ends alerts that no host has seen for long, until `stop`. `looked` is there where this host has looked until now:
+/// for how long it let them be unseen. What it alone saw ends after that, once.
 pub async fn end_unseen(store: &Store, looked: &mut Option<Duration>, stop: CancellationToken) {
     let mut is_failing = false;
     loop {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::message::Message;
 use super::secret::{SecretReader, read_secret};
+use super::server_certificates::{AskedServer, unverified_tls};
 use crate::domain::hex::hex;
 use crate::plugin::HttpPoster;
 
@@ -37,6 +38,17 @@ impl Webhook {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The server as it is asked for its certificate; `None` without TLS.
+    pub(super) fn asked(&self) -> Option<AskedServer> {
+        let poster = self.poster.clone();
+        poster.is_https().then(|| {
+            AskedServer::new(move || {
+                let poster = poster.clone();
+                async move { poster.certificate_ends_at(unverified_tls()).await.map(Some) }
+            })
+        })
     }
 
     pub(super) async fn send(&self, message: &Message) -> Result<String, String> {

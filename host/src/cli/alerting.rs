@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use super::wiring;
 use crate::alerts::{
-    Alerter, AlerterOptions, Channel, EndingThing, LocalSources, SecretReader, Smtp, SmtpOptions, Watch, Webhook,
-    end_unseen,
+    Alerter, AlerterOptions, AskedServer, BeforeTls, Channel, EndingThing, LocalSources, SecretReader, Smtp,
+    SmtpOptions, Watch, Webhook, end_unseen,
 };
 use crate::config::{
-    AlertsConfig, Authentication, Config, Connection, DatabaseUrl, HttpConfig, SecretSource, SmtpConfig, TargetConfig,
-    WebhookConfig,
+    AlertsConfig, Authentication, Config, Connection, DatabaseKind, DatabaseUrl, HttpConfig, SecretSource, SmtpConfig,
+    TargetConfig, WebhookConfig,
 };
+use crate::database::Database;
 use crate::files;
 use crate::plugin::HttpPoster;
 use crate::store::Store;
@@ -68,15 +69,12 @@ async fn run_newest(
 ) {
     let (mut watch, mut looked) = (Watch::begin(), None);
     while !stop.is_cancelled() {
-        let runs: BoxFuture<'_, ()> = match alerter.take() {
-            Some(alerter) => {
-                looked = Some(alerter.unseen());
-                Box::pin(alerter.run(&mut watch, stop.clone()))
-            }
-            None => {
-                watch = Watch::begin();
-                Box::pin(end_unseen(store, &mut looked, stop.clone()))
-            }
+        let runs: BoxFuture<'_, ()> = if let Some(alerter) = alerter.take() {
+            looked = Some(alerter.unseen());
+            Box::pin(alerter.run(&mut watch, stop.clone()))
+        } else {
+            watch = Watch::begin();
+            Box::pin(end_unseen(store, &mut looked, stop.clone()))
         };
         tokio::select! {
             () = runs => {}
@@ -104,7 +102,7 @@ fn alerter(
         patient_ids: alerts.patient_ids,
         host_id: host_id.to_owned(),
         machine: wiring::machine(),
-        local: local_sources(config, alerts, targets),
+        local: local_sources(config, alerts, store.database(), targets, &channels),
     };
     Ok(Some(Alerter::new(store.clone(), meters.clone(), channels, options)))
 }
@@ -160,7 +158,13 @@ fn reader(source: &SecretSource) -> SecretReader {
     Arc::new(move || source.read())
 }
 
-fn local_sources(config: &Config, alerts: &AlertsConfig, targets: &[Arc<Target>]) -> LocalSources {
+fn local_sources(
+    config: &Config,
+    alerts: &AlertsConfig,
+    store: &Database,
+    targets: &[Arc<Target>],
+    channels: &[Channel],
+) -> LocalSources {
     let machine = wiring::machine();
     let mut folders = vec![(format!("the adapters' cache on {machine}"), config.plugins.cache.clone())];
     if let DatabaseUrl::Sqlite(file) = &config.store.url
@@ -169,10 +173,16 @@ fn local_sources(config: &Config, alerts: &AlertsConfig, targets: &[Arc<Target>]
         folders.push((format!("the store's folder on {machine}"), folder.to_owned()));
     }
     let mut ending: Vec<_> = config.enabled_targets().flat_map(ending_at).collect();
-    for target in targets.iter().filter(|target| is_https(config, target)) {
-        let (name, server) = (target.spec.name.to_string(), Arc::clone(target));
-        let thing = EndingThing::Server(Arc::new(move || server.certificate_ends_at()));
-        ending.push((name.clone(), format!("the certificate of target {name}'s server"), thing));
+    for target in targets {
+        if let Some(server) = target_server(config, target) {
+            let name = target.spec.name.to_string();
+            ending.push((name.clone(), format!("the certificate of target {name}'s server"), server));
+        }
+    }
+    let of_store =
+        database_server(&config.store.url, store).map(|server| ("the certificate of the store's server", server));
+    for (name, server) in of_store.into_iter().chain(channels.iter().filter_map(Channel::asked)) {
+        ending.push((String::new(), name.to_owned(), EndingThing::Asked(server)));
     }
     let of_alerts = [
         alerts.webhook.as_ref().and_then(|webhook| webhook.ca_file.as_deref()),
@@ -205,7 +215,31 @@ fn certificates(target: &str, path: &Path) -> (String, String, EndingThing) {
     (target.to_owned(), name, EndingThing::Certificates(path.to_owned()))
 }
 
-fn is_https(config: &Config, target: &Target) -> bool {
-    let found = config.targets.get(&target.spec.name).map(|target| &target.connection);
-    matches!(found, Some(Connection::Http(http)) if http.base_url.scheme() == "https")
+/// The server of a target; `None` without TLS.
+fn target_server(config: &Config, target: &Arc<Target>) -> Option<EndingThing> {
+    match &config.targets.get(&target.spec.name)?.connection {
+        Connection::Http(http) => (http.base_url.scheme() == "https").then(|| {
+            let server = Arc::clone(target);
+            EndingThing::Server(Arc::new(move || server.certificate_ends_at()))
+        }),
+        Connection::Database(database) => database_server(&database.url, target.database()?).map(EndingThing::Asked),
+    }
+}
+
+/// The server of a database; `None` without TLS. MySQL tells the end over the connections that are there: those that
+/// end before a login count against `max_connect_errors`.
+fn database_server(url: &DatabaseUrl, database: &Database) -> Option<AskedServer> {
+    let DatabaseUrl::Server(server) = url else { return None };
+    if !server.may_use_tls() {
+        return None;
+    }
+    if server.kind() == DatabaseKind::Postgres {
+        let host = server.host().trim_matches(['[', ']']);
+        return Some(AskedServer::at(host, server.port(), &BeforeTls::Postgres));
+    }
+    let database = database.clone();
+    Some(AskedServer::new(move || {
+        let database = database.clone();
+        async move { database.certificate_ends_at().await.map_err(|error| error.message) }
+    }))
 }

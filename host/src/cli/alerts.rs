@@ -14,7 +14,7 @@ use crate::alerts::Message;
 use crate::config::Config;
 use crate::domain::alerts::AlertKind;
 use crate::domain::audit::AuditSubject;
-use crate::domain::words::one_of;
+use crate::domain::spelling::expected;
 use crate::store::{Alert, AlertFilter, AlertSend, Store};
 
 #[derive(Debug, clap::Subcommand)]
@@ -54,7 +54,7 @@ pub(super) struct Ack {
 }
 
 fn kind(word: &str) -> Result<AlertKind, String> {
-    AlertKind::from_word(word).ok_or_else(|| format!("expected {}", one_of(AlertKind::WORDS)))
+    AlertKind::from_word(word).ok_or_else(|| expected(word, AlertKind::WORDS))
 }
 
 pub(super) async fn run(config: &Config, trail: &AuditTrail, verb: &Verb) -> Result<ExitCode, CliError> {

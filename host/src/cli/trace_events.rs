@@ -7,9 +7,9 @@ use crate::domain::attempt::Attempt;
 use crate::domain::audit::{AuditEvent, AuditFacts};
 use crate::domain::delivery::Status;
 use crate::domain::effects::{Effect, Effects, Template};
-use crate::domain::ids::ChangeId;
+use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::domain::words::one_line;
-use crate::store::{RecordedAttempt, Story, TracedDelivery, TracedDismissal, TracedInFlight};
+use crate::store::{RecordedAttempt, Story, TracedDelivery, TracedDependency, TracedDismissal, TracedInFlight};
 
 /// How much of a statement is shown; the JSON has all of it.
 const SQL_CHARS_SHOWN: usize = 100;
@@ -189,10 +189,21 @@ fn outcome(story: &Story, delivery: &TracedDelivery) -> Option<TraceEvent> {
     let link = story.links.iter().find(|link| link.target == *target && link.change_id == *change_id);
     let kind = error_kind.as_ref().map(|kind| format!("{kind}: ")).unwrap_or_default();
     let why = error_message.as_ref().map(|message| format!(": {kind}{message}")).unwrap_or_default();
+    let lacking = if delivery.waits { lacking(story, delivery) } else { Vec::new() };
     let state = match status {
         // It is told by what is in flight.
         Status::Processing => return None,
-        Status::Pending if delivery.waits => "waits for what it refers to".to_owned(),
+        Status::Pending if delivery.waits => match lacking.as_slice() {
+            // What was deleted and comes back was confirmed once.
+            [] => "waits for what it refers to".to_owned(),
+            keys => format!(
+                "waits for {}",
+                keys.iter()
+                    .map(|key| format!("{} {}", key.aggregate_type, key.aggregate_id))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        },
         Status::Pending => match delivery.next_attempt_at.filter(|at| *at > story.now) {
             Some(at) => format!("is tried again in {}{why}", age(at - story.now)),
             None => format!("waits for its turn{why}"),
@@ -223,10 +234,18 @@ fn outcome(story: &Story, delivery: &TracedDelivery) -> Option<TraceEvent> {
         "next_attempt_at": delivery.next_attempt_at,
         "error_kind": error_kind,
         "error": error_message,
+        "waits_for": lacking,
         "remote_id": link.and_then(|link| link.remote_id.clone()),
         "remote_version": link.and_then(|link| link.remote_version.clone()),
     });
     Some(TraceEvent::new(at, rank, "delivery", &text).of(*change_id, Some(target)).with(facts))
+}
+
+/// What a delivery refers to and its target has never confirmed.
+fn lacking<'a>(story: &'a Story, delivery: &TracedDelivery) -> Vec<&'a AggregateKey> {
+    let is_its = |one: &&TracedDependency| one.target == delivery.target && one.change_id == delivery.change_id;
+    let lacks = |one: &&TracedDependency| one.confirmed_at.is_none();
+    story.dependencies.iter().filter(is_its).filter(lacks).map(|one| &one.key).collect()
 }
 
 fn dismissed_at(story: &Story, delivery: &TracedDelivery) -> Option<i64> {
@@ -268,14 +287,22 @@ fn add_decisions(story: &Story, events: &mut Vec<TraceEvent>) {
     }
 }
 
-/// A command that changed something about the aggregate, with who ran it and why.
+/// A command that changed something about the aggregate, or about many at once, with who ran it and why.
 fn command(event: &AuditEvent) -> TraceEvent {
     let AuditFacts { operator, action, subject, reason, .. } = &event.facts;
+    let is_bulk = subject.aggregate_id.is_none();
+    let many = if is_bulk { " of many" } else { "" };
     let at = subject.target.as_ref().map(|target| format!(" at {target}")).unwrap_or_default();
     let detail = subject.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
     let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let text = format!("host {action}{at} by {}{detail}{why}", operator.who());
-    let facts = json!({ "action": action, "by": operator.who(), "detail": subject.detail, "reason": reason });
+    let text = format!("host {action}{many}{at} by {}{detail}{why}", operator.who());
+    let facts = json!({
+        "action": action,
+        "of_many": is_bulk,
+        "by": operator.who(),
+        "detail": subject.detail,
+        "reason": reason,
+    });
     let mut traced = TraceEvent::new(event.at, 4, "command", &text).with(facts);
     traced.target.clone_from(&subject.target);
     traced

@@ -55,6 +55,7 @@ fn as_json(explanation: &Explanation) -> serde_json::Value {
         "written_at": explanation.since,
         "before": explanation.ahead,
         "before_is_more": explanation.ahead_is_more,
+        "before_is_estimate": explanation.ahead_is_estimate,
         "estimate_ms": explanation.estimate_ms,
     })
 }

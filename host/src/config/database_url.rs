@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::is_loopback;
-use crate::domain::database_parameters::{self, Server};
+use crate::domain::database_parameters::{self, Server, Tls};
 use crate::domain::secret::Secret;
 use crate::vocabulary;
 
@@ -41,6 +41,7 @@ pub struct ServerUrl {
     port: u16,
     database: String,
     is_socket: bool,
+    may_use_tls: bool,
 }
 
 impl DatabaseUrl {
@@ -131,7 +132,10 @@ impl ServerUrl {
         let port = url.port().unwrap_or(port);
         let user = url.username().to_owned();
         let url = with_absolute_files(url, server, directory)?;
-        Ok(Self { kind, user, host, port, database, is_socket: parameters.is_socket, url })
+        let is_socket = parameters.is_socket;
+        // PostgreSQL encrypts no socket.
+        let may_use_tls = parameters.tls != Some(Tls::Off) && !(is_socket && server == Server::Postgres);
+        Ok(Self { kind, user, host, port, database, is_socket, may_use_tls, url })
     }
 
     /// The whole URL with the password, for the driver only. Its scheme is `mysql` or `postgres`.
@@ -156,6 +160,12 @@ impl ServerUrl {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether connections are encrypted, or would be if the server offers it.
+    #[must_use]
+    pub fn may_use_tls(&self) -> bool {
+        self.may_use_tls
     }
 
     /// The user, percent-encoded as in the URL; empty when the URL names none.
@@ -286,6 +296,23 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[test]
+    fn connections_may_use_tls_unless_it_is_off_or_postgres_is_reached_over_a_socket() {
+        for (text, expected) in [
+            ("mysql://u:p@db.example/app", true),
+            ("mysql://u:p@127.0.0.1/app", true),
+            ("mysql://u:p@localhost/app?socket=/run/mysqld.sock", true),
+            ("mysql://u:p@db.example/app?ssl-mode=disabled", false),
+            ("postgres://u:p@db.example/app", true),
+            ("postgres://u:p@127.0.0.1/app?sslmode=prefer", true),
+            ("postgres://u:p@db.example/app?sslmode=disable", false),
+            ("postgres://u:p@%2Frun%2Fpostgresql/app", false),
+        ] {
+            let DatabaseUrl::Server(server) = parse(text).unwrap() else { panic!("a file") };
+            assert_eq!(server.may_use_tls(), expected, "{text}");
+        }
+    }
+
     #[test]
     fn sqlite_paths_are_relative_to_the_configuration_folder() {
         for (text, path) in [

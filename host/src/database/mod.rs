@@ -5,6 +5,7 @@
 //! put a value, or a sentence of a database, into an error message. Read next: `transaction.rs`, and `error.rs` for
 //! what errors mean.
 
+mod certificate;
 mod connection;
 mod dialect;
 mod error;

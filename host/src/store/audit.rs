@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::sql::{
-    AuditDecisions, AuditEventsAfter, AuditEventsBefore, InsertAuditEvent, Json, LockAuditHead, MoveAuditHead,
-    ReadAuditHead, SentDeliveries,
+    AuditBulkDecisions, AuditDecisions, AuditEventsAfter, AuditEventsBefore, InsertAuditEvent, Json, LockAuditHead,
+    MoveAuditHead, ReadAuditHead, SentDeliveries,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
@@ -209,6 +209,19 @@ impl StoreTransaction {
         let outcome = AuditOutcome::Success.as_str();
         let statement = AuditDecisions { aggregate_type, aggregate_id, outcome, actions: &actions, limit };
         let rows = self.fetch(statement).await?.rows;
+        rows.into_iter().map(|row| event(&self.operation, row)).collect()
+    }
+
+    /// The newest of these commands that changed something about many at once since then.
+    pub(super) async fn audit_bulk_decisions(
+        &mut self,
+        since: i64,
+        actions: &[AuditAction],
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let actions: Vec<_> = actions.iter().map(|action| action.as_str().to_owned()).collect();
+        let outcome = AuditOutcome::Success.as_str();
+        let rows = self.fetch(AuditBulkDecisions { outcome, since, actions: &actions, limit }).await?.rows;
         rows.into_iter().map(|row| event(&self.operation, row)).collect()
     }
 

@@ -117,13 +117,24 @@ impl StoreTransaction {
     /// Counts the unrouted changes, and estimates beyond [`COUNTED_MAX`].
     pub(super) async fn waiting(&mut self) -> Result<WaitingChanges, StoreError> {
         let after = self.nearly_routed().await?;
-        let counted = self.number(CountUnrouted { after }).await?.unwrap_or_default();
+        let (count, is_estimate) = self.count_unrouted(after, None).await?;
         let oldest_ms = self.number(OldestUnrouted { after }).await?.map(|age| age.max(0));
+        Ok(WaitingChanges { count, is_estimate, oldest_ms })
+    }
+
+    /// Counts the unrouted changes before one in the same way. Returns whether it is an estimate.
+    pub(super) async fn unrouted_before(&mut self, change: ChangeId) -> Result<(i64, bool), StoreError> {
+        let after = self.nearly_routed().await?;
+        self.count_unrouted(after, Some(change)).await
+    }
+
+    async fn count_unrouted(&mut self, after: i64, before: Option<ChangeId>) -> Result<(i64, bool), StoreError> {
+        let counted = self.number(CountUnrouted { after, before }).await?.unwrap_or_default();
         if counted <= COUNTED_MAX {
-            return Ok(WaitingChanges { count: counted, is_estimate: false, oldest_ms });
+            return Ok((counted, false));
         }
-        let between = self.number(EstimateUnrouted { after }).await?;
-        Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
+        let between = self.number(EstimateUnrouted { after, before }).await?;
+        Ok((between.unwrap_or_default().max(counted), true))
     }
 
     /// An id below which nearly every change is routed. A scan from the start would read the dead entries of all of

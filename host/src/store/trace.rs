@@ -9,7 +9,7 @@ use super::sql::{
 };
 use super::{RecordedAttempt, RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::Value;
-use crate::domain::audit::{AuditAction, AuditEvent};
+use crate::domain::audit::{AuditAction, AuditEvent, AuditSubject};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, LeaseId};
 
@@ -26,6 +26,9 @@ const COMMANDS: &[AuditAction] = &[
     AuditAction::Resync,
     AuditAction::Retry,
 ];
+
+/// Those of them that can be about many at once.
+const BULK_COMMANDS: &[AuditAction] = &[AuditAction::Resync, AuditAction::Retry];
 
 /// What a story is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +147,8 @@ pub struct Story {
     pub dismissals: Vec<TracedDismissal>,
     pub findings: Vec<TracedFinding>,
     pub merges: Vec<TracedMerge>,
-    /// The commands about this very aggregate that changed something, the newest first.
+    /// The commands that changed something about this very aggregate, and those about many at once, which may have
+    /// left it out.
     pub commands: Vec<AuditEvent>,
     /// Whether older deliveries were left out.
     pub is_cut: bool,
@@ -219,11 +223,16 @@ impl StoreTransaction {
         let ids: Vec<_> = ids.into_iter().collect();
         let leases: Vec<_> = deliveries.iter().filter_map(|delivery| delivery.last_attempt).collect();
         let at_target = |at: &String| target.is_none_or(|target| target == at);
-        let mut commands = self.audit_decisions(&key, COMMANDS, COMMANDS_MAX).await?;
-        commands.retain(|event| event.facts.subject.target.as_ref().is_none_or(at_target));
+        let changes = self.changes_of(&ids).await?;
+        let targets: BTreeSet<_> = deliveries.iter().map(|delivery| &delivery.target).collect();
+        let commands = self.commands_of(&key, &changes).await?.into_iter().filter(|event| {
+            let AuditSubject { target: about, aggregate_id, .. } = &event.facts.subject;
+            about.as_ref().is_none_or(|about| at_target(about) && (aggregate_id.is_some() || targets.contains(about)))
+        });
+        let commands = commands.collect();
         Ok(Story {
             now,
-            changes: self.changes_of(&ids).await?,
+            changes,
             attempts: self.attempts(&leases).await?,
             links: self.links_of(&key).await?.into_iter().filter(|link| at_target(&link.target)).collect(),
             dependencies: self.dependencies_of(&ids).await?.into_iter().filter(|one| at_target(&one.target)).collect(),
@@ -236,6 +245,19 @@ impl StoreTransaction {
             deliveries,
             in_flight,
         })
+    }
+
+    /// The commands about an aggregate, and those about many at once since the first of these changes.
+    async fn commands_of(
+        &mut self,
+        key: &AggregateKey,
+        changes: &[TracedChange],
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let mut commands = self.audit_decisions(key, COMMANDS, COMMANDS_MAX).await?;
+        if let Some(since) = changes.iter().filter_map(|change| change.created_at.or(change.routed_at)).min() {
+            commands.extend(self.audit_bulk_decisions(since, BULK_COMMANDS, COMMANDS_MAX).await?);
+        }
+        Ok(commands)
     }
 
     /// The newest deliveries of an aggregate.

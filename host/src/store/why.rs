@@ -40,6 +40,20 @@ impl Facts {
         [self.unrouted, in_flight, delivery].into_iter().flatten().max()
     }
 
+    /// Whether that change is not routed yet.
+    fn is_unrouted(&self) -> bool {
+        self.unrouted.is_some() && self.unrouted == self.newest()
+    }
+
+    /// When its turn comes among what is queued. A change that is not routed yet comes behind what is due now.
+    fn turn(&self) -> Option<(i64, ChangeId)> {
+        if self.is_unrouted() {
+            return self.unrouted.map(|change_id| (self.now, change_id));
+        }
+        let delivery = self.deliveries.first()?;
+        delivery.next_attempt_at.map(|due_at| (due_at, delivery.change_id))
+    }
+
     fn lacks_host(&self, target: &str) -> Option<Reason> {
         let has = |host: &RunningHost| host.targets.as_ref().is_none_or(|targets| targets.contains_key(target));
         let is_lacking = !self.hosts.iter().any(has);
@@ -126,16 +140,14 @@ impl StoreTransaction {
             reason,
             ahead: None,
             ahead_is_more: false,
+            ahead_is_estimate: false,
             estimate_ms: None,
         };
         if explanation.reason == Reason::NoDelivery {
             explanation.change_id = None;
         }
-        let waits_for_turn = matches!(explanation.reason, Reason::Queued | Reason::TargetDown { .. });
-        let queued =
-            facts.deliveries.first().and_then(|delivery| delivery.next_attempt_at.zip(Some(delivery.change_id)));
-        if let Some((due_at, change_id)) = queued.filter(|_| waits_for_turn) {
-            self.add_queue(&mut explanation, due_at, change_id).await?;
+        if matches!(explanation.reason, Reason::Queued | Reason::Unrouted | Reason::TargetDown { .. }) {
+            self.add_queue(&mut explanation, facts).await?;
         }
         Ok(explanation)
     }
@@ -148,10 +160,10 @@ impl StoreTransaction {
         is_fifo: bool,
     ) -> Result<Reason, StoreError> {
         let newest = facts.newest();
-        if facts.unrouted.is_some() && facts.unrouted == newest {
-            // Any host routes for all targets.
-            let nobody_runs = facts.hosts.is_empty().then_some(Reason::NoHost { runs: 0 });
-            return Ok(nobody_runs.unwrap_or(Reason::Unrouted));
+        if facts.is_unrouted() {
+            // Any host routes it, but what keeps the target will keep it then.
+            let kept = facts.lacks_host(target).or_else(|| facts.held_by_target());
+            return Ok(kept.unwrap_or(Reason::Unrouted));
         }
         let delivery = facts.deliveries.first().filter(|delivery| Some(delivery.change_id) == newest);
         let in_flight = facts.in_flight.as_ref();
@@ -244,18 +256,19 @@ impl StoreTransaction {
         })
     }
 
-    /// Counts what is claimed before it, and estimates how long that takes.
-    async fn add_queue(
-        &mut self,
-        explanation: &mut Explanation,
-        due_at: i64,
-        change_id: ChangeId,
-    ) -> Result<(), StoreError> {
+    /// Counts what is claimed before it, and what is routed before it while it is not routed itself. Estimates how long
+    /// that takes.
+    async fn add_queue(&mut self, explanation: &mut Explanation, facts: &Facts) -> Result<(), StoreError> {
+        let Some((due_at, change_id)) = facts.turn() else { return Ok(()) };
         let target = explanation.target.clone();
         let counted = self.number(QueuedBefore { target: &target, due_at, change_id }).await?.unwrap_or_default();
-        let ahead = counted.min(QUEUE_COUNTED - 1);
+        let queued = counted.min(QUEUE_COUNTED - 1);
+        let (unrouted, is_estimate) =
+            if facts.is_unrouted() { self.unrouted_before(change_id).await? } else { (0, false) };
+        let ahead = queued.saturating_add(unrouted);
         explanation.ahead = u64::try_from(ahead).ok();
-        explanation.ahead_is_more = counted > ahead;
+        explanation.ahead_is_more = counted > queued;
+        explanation.ahead_is_estimate = is_estimate;
         let rate = self.recent_work(&target).await?.rate;
         explanation.estimate_ms = rate.map(|rate| rate.millis_for(ahead.saturating_add(1)));
         Ok(())

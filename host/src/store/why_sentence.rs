@@ -108,10 +108,13 @@ pub struct Explanation {
     /// When that was written.
     pub since: Option<i64>,
     pub reason: Reason,
-    /// How many deliveries are claimed before it, where it waits for its turn.
+    /// How many deliveries are claimed before it, where it waits for its turn; with the changes that are routed before
+    /// it, where it is not routed itself.
     pub ahead: Option<u64>,
     /// Whether there are more than that.
     pub ahead_is_more: bool,
+    /// Whether that is an estimate, because more than 10,000 changes are not routed.
+    pub ahead_is_estimate: bool,
     /// How long that takes, by the rate of the last attempts.
     pub estimate_ms: Option<i64>,
 }
@@ -181,7 +184,9 @@ impl Explanation {
             Reason::NoHost { runs } => format!(
                 "no host: {waits}: of {runs} running hosts none has {target}; fix: add it to the host.toml of one"
             ),
-            Reason::Unrouted => format!("not routed yet: {waits}; a running host routes it within seconds"),
+            Reason::Unrouted => {
+                format!("not routed yet: {waits} for a host to route it to {target}{}", self.queue(""))
+            }
             Reason::NoDelivery => format!(
                 "not routed: {target} has no delivery of {change}, since it was routed before {target} took it; fix: \
                  `host resync --target {target}`"
@@ -239,13 +244,17 @@ impl Explanation {
     /// How much is before it, and how long that takes.
     fn queue(&self, after: &str) -> String {
         let Some(ahead) = self.ahead else { return String::new() };
-        let more = if self.ahead_is_more { "more than " } else { "" };
+        let about = match (self.ahead_is_more, self.ahead_is_estimate) {
+            (true, _) => "more than ",
+            (false, true) => "about ",
+            (false, false) => "",
+        };
         let changes = if ahead == 1 { "change" } else { "changes" };
         let estimate = match self.estimate_ms {
             Some(millis) => format!("about {}{after}", age(millis.max(1_000))),
             None => "no estimate, since the journal has no attempt that worked".to_owned(),
         };
-        format!("; {more}{ahead} {changes} before it; {estimate}")
+        format!("; {about}{ahead} {changes} before it; {estimate}")
     }
 
     fn waits(&self) -> String {

@@ -11,6 +11,7 @@ use super::gate::OpenGate;
 use super::swap::{AdapterSwap, Loaded};
 use crate::domain::change::{Failure, FailureKind};
 use crate::domain::effect_difference::EffectDifferences;
+use crate::plugin::Adapter;
 use crate::store::DesiredState;
 use crate::target::{CheckedAdapter, Comparison};
 
@@ -80,28 +81,85 @@ impl AdapterSwap {
         }
     }
 
-    /// Activates an adapter at a paused target, which has no deliveries for a canary, unless it writes something else
-    /// for changes that were delivered before.
-    pub(super) async fn activate_while_paused(&mut self, loaded: Loaded, state: Vec<u8>, wants_comparison: bool) {
+    /// The file's adapter, which was replaced while no host ran, unless it fails its check or writes something else than
+    /// the one that was active: then that one.
+    pub(super) async fn compared_at_start(&mut self, loaded: Loaded, active: &str) -> Result<Loaded, Failure> {
+        let kept = match self.load_kept(active).await {
+            Ok(kept) => kept,
+            Err(failure) => {
+                let error = &failure.message;
+                tracing::warn!(target_name = %self.control.name(), error, "the new adapter is compared with no other one");
+                return Ok(loaded);
+            }
+        };
+        match self.control.check(&loaded.adapter).await {
+            Ok(report) => {
+                self.current = Some(kept.clone());
+                let compared = self.activate_compared(loaded, report.state, true).await;
+                let current = self.current.take();
+                compared.map(|()| current.unwrap_or(kept))
+            }
+            Err(failure) if failure.kind == FailureKind::Adapter && !self.stop.is_cancelled() => {
+                self.reject(Some(&loaded), &failure).await;
+                Ok(kept)
+            }
+            // The target has to answer before they can be compared.
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Activates an adapter that gets no canary, unless it writes something else for changes that were delivered before.
+    ///
+    /// # Errors
+    /// The target's failure while they were compared: nothing was decided.
+    pub(super) async fn activate_compared(
+        &mut self,
+        loaded: Loaded,
+        state: Vec<u8>,
+        wants_comparison: bool,
+    ) -> Result<(), Failure> {
         let current = self.current.as_ref().filter(|_| wants_comparison).map(|current| Arc::clone(&current.adapter));
-        if let Some(adapter) = current
-            && let Ok(report) = self.control.check(&adapter).await
-        {
-            let old = self.control.checked(adapter, report.state).await;
-            let canary = Canary::new(self.control.checked(Arc::clone(&loaded.adapter), state).await, true);
-            let comparison = self.compare_recent(&old, &canary.candidate).await;
-            match conclude(&canary, comparison) {
-                Conclusion::Ends(CanaryResult::Held(differences)) => {
-                    return self.hold(loaded, false, &differences).await;
+        if let Some(old) = current {
+            let candidate = self.control.checked(Arc::clone(&loaded.adapter), state).await;
+            match self.compare_without_deliveries(old, candidate).await? {
+                CanaryResult::Passed => {}
+                CanaryResult::Held(differences) => {
+                    self.hold(loaded, false, &differences).await;
+                    return Ok(());
                 }
-                Conclusion::Ends(CanaryResult::Rejected(why)) => {
-                    return self.reject(Some(&loaded), &Failure::new(FailureKind::Adapter, why)).await;
+                CanaryResult::Rejected(why) => {
+                    self.reject(Some(&loaded), &Failure::new(FailureKind::Adapter, why)).await;
+                    return Ok(());
                 }
-                Conclusion::Ends(CanaryResult::Passed) | Conclusion::MayDeliver | Conclusion::TryAgain => {}
             }
         }
         if self.record_activation(&loaded).await {
             self.current = Some(loaded);
+        }
+        Ok(())
+    }
+
+    /// Compares two adapters until that shows something. With an old one that fails its own check there is nothing to
+    /// compare.
+    async fn compare_without_deliveries(
+        &self,
+        old: Arc<Adapter>,
+        candidate: Arc<CheckedAdapter>,
+    ) -> Result<CanaryResult, Failure> {
+        let old = match self.control.check(&old).await {
+            Ok(report) => self.control.checked(old, report.state).await,
+            Err(failure) if failure.kind == FailureKind::Adapter => return Ok(CanaryResult::Passed),
+            Err(failure) => return Err(failure),
+        };
+        let canary = Canary::new(candidate, true);
+        loop {
+            let comparison = self.compare_recent(&old, &canary.candidate).await?;
+            match conclude(&canary, Ok(comparison)) {
+                Conclusion::Ends(result) => return Ok(result),
+                Conclusion::MayDeliver => return Ok(CanaryResult::Passed),
+                // It ends: a canary is held after some comparisons that showed nothing.
+                Conclusion::TryAgain => {}
+            }
         }
     }
 

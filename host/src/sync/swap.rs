@@ -91,8 +91,8 @@ impl AdapterSwap {
         }
     }
 
-    /// The adapter in use. The first one is the file's, or the store's in three cases: other hosts run another one, the
-    /// file's was rolled back, or the file cannot be used.
+    /// The adapter in use. The first one is the file's, or the store's in four cases: other hosts run another one, the
+    /// file's was rolled back, the file's writes something else, or the file cannot be used.
     pub(super) async fn current(&mut self) -> Result<Loaded, Failure> {
         if let Some(current) = &self.current {
             return Ok(current.clone());
@@ -115,11 +115,9 @@ impl AdapterSwap {
         if self.stop.is_cancelled() {
             return file;
         }
-        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, held_sha256: held, .. }) =
-            desired
-        else {
-            return file;
-        };
+        let Some(desired) = desired else { return file };
+        let Some(active) = desired.adapter_sha256.clone() else { return file };
+        let (rejected, held) = (&desired.rejected_sha256, &desired.held_sha256);
         let is_held = file.as_ref().is_ok_and(|loaded| held.as_deref() == Some(loaded.sha256()));
         let why = match &file {
             Ok(loaded) if loaded.sha256() == active => return file,
@@ -127,7 +125,12 @@ impl AdapterSwap {
             Ok(loaded) if self.is_rolled_back(loaded, rejected.as_deref()).await => {
                 "the file's adapter was rolled back".to_owned()
             }
-            Ok(_) if !self.other_hosts_running().await => return file,
+            Ok(loaded) if !self.other_hosts_running().await => {
+                return match self.wants_comparison(loaded, &desired) {
+                    true => self.compared_at_start(file?, &active).await,
+                    false => file,
+                };
+            }
             Ok(_) => "other hosts use another adapter than the file's".to_owned(),
             Err(failure) => failure.message.clone(),
         };
@@ -206,7 +209,11 @@ impl AdapterSwap {
         let wants_comparison = self.wants_comparison(&loaded, desired);
         let Some(OpenGate { active, .. }) = self.control.open_gate() else {
             // A paused target has no deliveries for a canary.
-            return self.activate_while_paused(loaded, report.state, wants_comparison).await;
+            if let Err(failure) = self.activate_compared(loaded, report.state, wants_comparison).await {
+                tracing::debug!(target_name = %self.control.name(), error = %failure.message, "not compared yet");
+                self.forget_file();
+            }
+            return;
         };
         // The new canary is compared with the previous one if that was activated and has delivered nothing yet.
         let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());

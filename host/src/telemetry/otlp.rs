@@ -31,6 +31,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// The variables that name a protocol, of all signals and of one.
+const PROTOCOLS: [&str; 3] =
+    ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"];
+
 /// The variables of the environment by their names.
 type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -78,7 +82,7 @@ impl Otlp {
         if !traces && !metrics {
             return Ok(None);
         }
-        for name in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
+        for name in PROTOCOLS {
             if variable(name).is_some_and(|value| value != "http/protobuf") {
                 return Err(OtlpError::Protocol(name));
             }
@@ -293,6 +297,8 @@ mod tests {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
         for (variable, value) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "SECRET"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "SECRET"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "SECRET"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "SECRET"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "bad name=SECRET"),
         ] {

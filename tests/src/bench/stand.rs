@@ -31,20 +31,25 @@ pub(crate) enum Work {
 impl Stand {
     /// With OpenEMR's tables as the target.
     pub(crate) async fn new(store: Backend, target: Backend) -> Result<Self> {
-        Self::over(fresh(store).await?, fresh(target).await?).await
+        Self::configured(store, target, "").await
     }
 
     /// As [`Self::new`], with a host that records no attempt.
     pub(crate) async fn without_journal(store: Backend, target: Backend) -> Result<Self> {
-        Self::configured(fresh(store).await?, fresh(target).await?, "\n[sync]\njournal = false\n").await
+        Self::configured(store, target, "\n[sync]\njournal = false\n").await
+    }
+
+    /// As [`Self::new`], with more configuration.
+    pub(crate) async fn configured(store: Backend, target: Backend, more: &str) -> Result<Self> {
+        Self::made(fresh(store).await?, fresh(target).await?, more).await
     }
 
     /// As [`Self::new`], in databases that the caller made.
     pub(crate) async fn over(store: Database, target: Database) -> Result<Self> {
-        Self::configured(store, target, "").await
+        Self::made(store, target, "").await
     }
 
-    async fn configured(store: Database, target: Database, more: &str) -> Result<Self> {
+    async fn made(store: Database, target: Database, more: &str) -> Result<Self> {
         let tables = if target.backend() == Backend::Sqlite { "sqlite.sql" } else { "7.0.2.sql" };
         target.load_sql(&fixture(&format!("openemr/{tables}"))).await?;
         let configuration = Configuration::new(store.url()).openemr(&adapter("openemr"), target.url()).more(more);

@@ -20,6 +20,8 @@ use crate::servers::small_http::read_request;
 /// Often for Prometheus, whose own default is a minute.
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
+const STORES_AND_TARGETS: [(Backend, Backend); 3] =
+    [(Backend::MariaDb, Backend::MariaDb), (Backend::Postgres, Backend::MariaDb), (Backend::Sqlite, Backend::Sqlite)];
 const STARTED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -28,37 +30,60 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 enum Watching {
     /// Metrics and status are read each second.
     Metrics,
-    /// That, the journal, and traces and metrics sent to a collector.
+    /// That, the journal, all alerts, and traces and metrics sent to a collector.
     Everything,
 }
 
-/// The rows of creates, on a store of each kind of server.
+/// Every condition, looked at each second instead of each 15.
+const ALERTS: &str = "
+[alerts]
+look_every = \"1s\"
+target_down = \"5m\"
+pending_age = \"30m\"
+failed = 100
+failed_per_hour = 20
+conflicts = 1
+leases_lost_per_hour = 20
+disk_free_mib = 1
+expiry_days = 21
+host_missing = \"5m\"
+silence = [{ after = \"2h\", type = \"patient\" }]
+";
+
+/// The rows of creates.
 pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for store in [Backend::MariaDb, Backend::Postgres] {
+    for (store, target) in STORES_AND_TARGETS {
         for watching in [Watching::Metrics, Watching::Everything] {
-            rows.push(Box::pin(row(options, store, watching)).await?);
+            rows.push(Box::pin(row(options, (store, target), watching)).await?);
         }
     }
     Ok(rows)
 }
 
-async fn row(options: &Options, store: Backend, watching: Watching) -> Result<Row> {
+async fn row(options: &Options, (store, target): (Backend, Backend), watching: Watching) -> Result<Row> {
     let count = options.sized(10_000, 50_000);
     let collector = format!("http://127.0.0.1:{}", collector()?);
     let (mut ours, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..options.repeats() {
         let mut unseen = match watching {
-            Watching::Metrics => Stand::new(store, Backend::MariaDb).await?,
-            Watching::Everything => Stand::without_journal(store, Backend::MariaDb).await?,
+            Watching::Metrics => Stand::new(store, target).await?,
+            Watching::Everything => Stand::without_journal(store, target).await?,
         };
         unseen.fill(count, Work::Creates).await?;
         baseline.push(rate(count, unseen.host_drain().await?.elapsed));
 
-        let mut watched = Stand::new(store, Backend::MariaDb).await?;
-        if watching == Watching::Everything {
-            watched.host = watched.host.with_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector);
-        }
+        let mut watched = match watching {
+            Watching::Metrics => Stand::new(store, target).await?,
+            Watching::Everything => {
+                let more = format!(
+                    "{ALERTS}\n[alerts.webhook]\nurl = \"{collector}\"\nsecret = \"bench\"\nallow_private = true\n"
+                );
+                let mut stand = Stand::configured(store, target, &more).await?;
+                stand.host = stand.host.with_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector);
+                stand
+            }
+        };
         let port = free_port()?;
         watched.listen(port)?;
         watched.fill(count, Work::Creates).await?;
@@ -69,10 +94,10 @@ async fn row(options: &Options, store: Backend, watching: Watching) -> Result<Ro
     }
     let (what, against) = match watching {
         Watching::Metrics => ("metrics read each second", "a host that listens nowhere"),
-        Watching::Everything => ("journal, metrics and a collector", "a host with all of that off"),
+        Watching::Everything => ("journal, metrics, alerts and a collector", "a host with all of that off"),
     };
     Ok(Row {
-        name: format!("telemetry, {} to MariaDB, {what}", store.name()),
+        name: format!("telemetry, {} to {}, {what}", store.name(), target.name()),
         unit: "patients/s",
         ours,
         baseline,

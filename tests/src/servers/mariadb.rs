@@ -1,6 +1,7 @@
 //! Owns a private MariaDB server: a data folder of its own, root without a password, loopback only, durable commits.
 
 use std::{
+    fs,
     io::Read as _,
     path::{Path, PathBuf},
     process::Command,
@@ -44,11 +45,31 @@ impl MariaDb {
     /// # Errors
     /// When its programs are missing and cannot be installed, or it does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// As [`Self::start`], with TLS by this certificate and its key (PEM).
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self> {
+        Self::start_with(Some((certificate, key)))
+    }
+
+    fn start_with(tls: Option<(&str, &str)>) -> Result<Self> {
         provide(&[Self::NEED])?;
         let directory = tempfile::Builder::new().prefix("neuronova-mariadb-").tempdir()?;
         make_data(directory.path(), None)?;
         let port = free_port()?;
-        let process = Process::start(launch(directory.path(), port, None)?, move || greets(port))?;
+        let mut launch = launch(directory.path(), port, None)?;
+        if let Some((certificate, key)) = tls {
+            for (option, name, text) in [("ssl-cert", "server.crt", certificate), ("ssl-key", "server.key", key)] {
+                let file = directory.path().join(name);
+                fs::write(&file, text)?;
+                launch.arguments.push(format!("--{option}={}", file.display()).into());
+            }
+        }
+        let process = Process::start(launch, move || greets(port))?;
         let version = version_of(&find_programs()?.server)?;
         Ok(Self { process, _directory: directory, port, version })
     }

@@ -4,6 +4,7 @@
 //! ready; [`process`] does the rest: stop, kill, start again on the same port over the same files. None of them ever
 //! listens on anything but loopback, and none touches a server of the system.
 
+mod alertmanager;
 mod fhir;
 mod galera;
 mod mail;
@@ -17,6 +18,7 @@ mod python;
 mod registry;
 pub mod small_http;
 
+pub use alertmanager::Alertmanager;
 pub use fhir::{FhirProduct, FhirServer, Validators, Verdict};
 pub use galera::{Galera, GaleraNode};
 pub use mail::MailServer;

@@ -3,6 +3,7 @@
 //! PostgreSQL refuses to run as root: there it runs as the system's user `postgres`, who owns the data folder.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::{
-    process::{Launch, Process, StopSignal, free_port, give_to, run_to_end, unprivileged_user},
+    process::{Launch, Process, RunAs, StopSignal, free_port, give_to, run_to_end, unprivileged_user},
     provision::{Need, find_programs, provide, version_of, versioned_folders},
 };
 
@@ -46,6 +47,18 @@ impl Postgres {
     /// # Errors
     /// When its programs are missing and cannot be installed, or it does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// As [`Self::start`], with TLS by this certificate and its key (PEM).
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self> {
+        Self::start_with(Some((certificate, key)))
+    }
+
+    fn start_with(tls: Option<(&str, &str)>) -> Result<Self> {
         provide(&[Self::NEED])?;
         let programs = programs().context("find PostgreSQL after providing it")?;
         let user = unprivileged_user("postgres");
@@ -69,6 +82,14 @@ impl Postgres {
             "timezone=UTC",
         ] {
             arguments.extend(["-c".into(), setting.into()]);
+        }
+        if let Some((certificate, key)) = tls {
+            arguments.extend(["-c".into(), "ssl=on".into()]);
+            for (setting, name, text) in [("ssl_cert_file", "tls.crt", certificate), ("ssl_key_file", "tls.key", key)] {
+                let file = directory.path().join(name);
+                write_for(user, &file, text)?;
+                arguments.extend(["-c".into(), format!("{setting}={}", file.display()).into()]);
+            }
         }
         let launch = Launch {
             name: Self::NEED.name,
@@ -126,6 +147,14 @@ impl Drop for Postgres {
         // A killed postmaster leaves sessions and a shared memory segment behind; a stopped one leaves nothing.
         self.process.stop();
     }
+}
+
+/// Writes a file that no other user may read, as PostgreSQL wants its key.
+fn write_for(user: Option<RunAs>, file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text)?;
+    #[cfg(unix)]
+    fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    give_to(file, user)
 }
 
 fn programs() -> Option<Programs> {

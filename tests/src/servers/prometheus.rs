@@ -34,11 +34,12 @@ impl Prometheus {
         is_met: || ["prometheus", "promtool"].iter().all(|name| find_program(name, &[]).is_some()),
     };
 
-    /// Starts one that scrapes these ports of loopback every second, and judges the rules of this file as often.
+    /// Starts one that scrapes these ports of loopback every second, and judges the rules of this file as often. `more`
+    /// is the rest of its configuration.
     ///
     /// # Errors
     /// When it is missing and cannot be installed, or does not come up; with the end of its log.
-    pub fn start(scraped: &[u16], rules: &Path) -> Result<Self> {
+    pub fn start(scraped: &[u16], rules: &Path, more: &str) -> Result<Self> {
         provide(&[Self::NEED])?;
         let program = find_program("prometheus", &[]).context("find Prometheus after providing it")?;
         let directory = tempfile::Builder::new().prefix("neuronova-prometheus-").tempdir()?;
@@ -46,7 +47,7 @@ impl Prometheus {
         let targets: Vec<_> = scraped.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
         let settings = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{:?}]\nscrape_configs:\n\
-             - job_name: neuronova\n  static_configs: [{{targets: [{}]}}]\n",
+             - job_name: neuronova\n  static_configs: [{{targets: [{}]}}]\n{more}",
             rules.display(),
             targets.join(", ")
         );
@@ -58,6 +59,8 @@ impl Prometheus {
                 "--config.file=prometheus.yml".into(),
                 "--storage.tsdb.path=data".into(),
                 "--log.level=warn".into(),
+                // What still fires is sent again: the first time is lost where no receiver was known yet.
+                "--rules.alert.resend-delay=1s".into(),
                 format!("--web.listen-address=127.0.0.1:{port}").into(),
             ],
             directory: directory.path().to_path_buf(),
@@ -100,7 +103,8 @@ pub fn promtool(folder: &Path, arguments: &[&str], input: &str) -> Result<String
     Ok(printed)
 }
 
-fn is_ready(port: u16) -> bool {
+/// Whether a program of Prometheus' family answers at this port that it is ready.
+pub(super) fn is_ready(port: u16) -> bool {
     let mut answer = [0; 12];
     connect(port).is_ok_and(|mut stream| {
         stream.write_all(b"GET /-/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").is_ok()

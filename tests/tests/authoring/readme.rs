@@ -196,11 +196,11 @@ fn the_page_on_a_type_of_ones_own_works_exactly_as_written() {
     }
 }
 
-/// What `host plugin new` writes, read as its author reads it. Those in Python and JavaScript begin with a package
-/// index, which a test does not reach: `projects.rs` compares their files with the examples that are built and tried.
-fn read_project(name: &str, world: &str) {
+/// What `host plugin new` writes, read as its author reads it. Those in Python and JavaScript take their tools from a
+/// package index. One of each is read, which together have both worlds; `projects.rs` compares the files of all.
+fn read_project(name: &str, world: &str, language: &str) {
     let mut reader = PageRun::new();
-    reader.run(&format!("host plugin new {name} --world {world} --lang rust"), &[]);
+    reader.run(&format!("host plugin new {name} --world {world} --lang {language}"), &[]);
     reader.run(&format!("cd {name}"), &[]);
     let page = fs::read_to_string(reader.current.join("README.md")).expect("the project's page");
     reader.read(&page);
@@ -208,10 +208,20 @@ fn read_project(name: &str, world: &str) {
 
 #[test]
 fn the_readme_of_a_database_project_works_exactly_as_written() {
-    read_project("ward-chart", "database-target");
+    read_project("ward-chart", "database-target", "rust");
 }
 
 #[test]
 fn the_readme_of_an_http_project_works_exactly_as_written() {
-    read_project("ward-web", "http-target");
+    read_project("ward-web", "http-target", "rust");
+}
+
+#[test]
+fn the_readme_of_a_python_project_works_exactly_as_written() {
+    read_project("ward-python", "database-target", "python");
+}
+
+#[test]
+fn the_readme_of_a_javascript_project_works_exactly_as_written() {
+    read_project("ward-javascript", "http-target", "javascript");
 }

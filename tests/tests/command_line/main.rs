@@ -5,6 +5,7 @@ mod audit;
 mod operating;
 mod snapshots;
 mod support_bundle;
+mod trace;
 mod watch;
 
 use std::fs;

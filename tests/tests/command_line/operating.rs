@@ -22,14 +22,14 @@ const TARGETS: &str = "\n[targets.openemr]\nadapter = \"a.wasm\"\naggregate_type
     [targets.labs.http]\nbase_url = \"https://labs.example/\"\n";
 
 /// A host whose store has three patients of its own, and one of another application.
-struct Hospital {
-    host: Host,
-    session: Session,
+pub(super) struct Hospital {
+    pub(super) host: Host,
+    pub(super) session: Session,
     /// It is gone with this.
-    _database: Database,
+    pub(super) _database: Database,
 }
 
-async fn hospital(backend: Backend) -> Option<Hospital> {
+pub(super) async fn hospital(backend: Backend) -> Option<Hospital> {
     let database = Database::fresh(backend).await.expect("database")?;
     let host = Host::new(&Configuration::new(database.url()).more(TARGETS)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
@@ -160,6 +160,7 @@ async fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
         ("conflicts resolve --target openem --patient P-1 --keep local", "did you mean `openemr`?"),
         ("resync --target openem", "did you mean `openemr`?"),
         ("status --check --target openem", "did you mean `openemr`?"),
+        ("alerts ack --target openem", "did you mean `openemr`?"),
         ("target pause openem", "did you mean `openemr`?"),
         ("target resume openem", "did you mean `openemr`?"),
         ("target probe openem", "did you mean `openemr`?"),
@@ -168,9 +169,12 @@ async fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
         ("plugin rollback --target openem", "did you mean `openemr`?"),
         ("plugin reload --target openem", "did you mean `openemr`?"),
         ("plugin dry-run --patient P-1 --target openem", "did you mean `openemr`?"),
+        ("plugin replay new.wasm --last 7d --target openem", "did you mean `openemr`?"),
+        ("plugin accept --target openem", "did you mean `openemr`?"),
         ("retry --kind invlid", "did you mean `invalid`?"),
         ("failed list --kind invlid", "did you mean `invalid`?"),
         ("trace --kind invlid", "did you mean `invalid`?"),
+        ("alerts ack --kind targetdown", "did you mean `target-down`?"),
         ("trace --status faild", "did you mean `failed`?"),
         ("conflicts resolve --target openemr --patient P-1 --keep lokal", "did you mean `local`?"),
         ("audit list --action retri", "did you mean `retry`?"),

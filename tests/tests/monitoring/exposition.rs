@@ -50,7 +50,7 @@ async fn query(prometheus: &Prometheus, query: &str) -> Vec<(Value, f64)> {
 }
 
 /// Asks Prometheus until it answers so.
-async fn wait_for(prometheus: &Prometheus, promql: &str, wanted: f64) {
+pub(crate) async fn wait_for(prometheus: &Prometheus, promql: &str, wanted: f64) {
     let until = std::time::Instant::now() + LIMIT;
     loop {
         let found = query(prometheus, promql).await;
@@ -66,7 +66,7 @@ async fn wait_for(prometheus: &Prometheus, promql: &str, wanted: f64) {
 async fn prometheus_sees_a_target_go_down_and_come_back() {
     let directory = Directory::start();
     let watched = Watched::new(&directory.url());
-    let prometheus = Prometheus::start(&[watched.port], &workspace().join("deploy/prometheus/neuronova.rules.yml"))
+    let prometheus = Prometheus::start(&[watched.port], &workspace().join("deploy/prometheus/neuronova.rules.yml"), "")
         .expect("Prometheus starts");
     let _running = watched.host.spawn(&["run"]).expect("start");
     wait_for(&prometheus, "up", 1.0).await;

@@ -1,6 +1,8 @@
 //! What monitoring sees of a host: metrics, health and status over HTTP, read by the real Prometheus and its tools, and
 //! the files under `deploy/`.
 
+#[cfg(unix)]
+mod alertmanager;
 mod alerts;
 mod checked;
 mod deployed;
@@ -13,6 +15,7 @@ mod otlp;
 mod receiver;
 #[cfg(unix)]
 mod reloaded_alerts;
+mod server_certificates;
 #[cfg(unix)]
 mod service;
 

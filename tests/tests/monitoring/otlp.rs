@@ -102,9 +102,13 @@ impl Collector {
 
     /// A host that sends everything here, soon.
     pub(super) fn watch(&self, host: Host) -> Host {
+        self.watch_some(host).with_variable("OTEL_TRACES_SAMPLER", "always_on")
+    }
+
+    /// A host that sends its metrics here, and as many traces as it does without being asked.
+    fn watch_some(&self, host: Host) -> Host {
         host.with_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{}", self.port))
             .with_variable("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ward%207")
-            .with_variable("OTEL_TRACES_SAMPLER", "always_on")
             .with_variable("OTEL_BSP_SCHEDULE_DELAY", "100")
             .with_variable("OTEL_METRIC_EXPORT_INTERVAL", "200")
             .with_variable("OTEL_SERVICE_NAME", "sync-of-ward-7")
@@ -213,6 +217,28 @@ async fn a_collector_sees_each_statement_without_its_values() {
     for body in collector.bodies("/v1/traces") {
         assert_unmarked("a span", &body);
     }
+}
+
+#[test]
+fn one_batch_in_ten_is_traced_unless_a_variable_asks_for_more() {
+    const BATCHES: usize = 200;
+    let (collector, directory) = (Collector::start(), Directory::start());
+    let port = tests::servers::process::free_port().expect("a free port");
+    let configuration = configuration(port, &directory.url()).more("\n[targets.phones.limits]\nbatch = 1\n");
+    let host = collector.watch_some(Host::new(&configuration).expect("host"));
+    let seed = |number: usize| {
+        format!(
+            "[[patients]]\npatient_id = \"S-{number}\"\nfamily_name = \"Kim\"\ngiven_name = \"A\"\n\
+             birth_date = 1980-01-31\ngender = \"male\"\n"
+        )
+    };
+    std::fs::write(host.folder().join("seed.toml"), (0..BATCHES).map(seed).collect::<String>()).expect("write");
+    let _ = host.run(&["seed", "seed.toml"]).expect_success();
+    let run = host.run(&["run", "--until-idle"]).expect_success();
+    assert!(run.stdout.contains(&format!("phones: {BATCHES} delivered")), "{}{}", run.stdout, run.stderr);
+    // Twenty are expected. That none is traced, or more than sixty, happens once in a thousand million runs.
+    let traced = collector.spans().iter().filter(|span| span.name == "process phones").count();
+    assert!((1..=60).contains(&traced), "{traced} of {BATCHES} batches were traced");
 }
 
 #[test]

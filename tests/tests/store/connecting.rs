@@ -1,6 +1,5 @@
 //! Connecting to real servers: IPv6 in brackets, with and without TLS, and the errors of refused connections.
 
-use std::path::Path;
 use std::time::Duration;
 
 use host::database::{Database as HostDatabase, ErrorKind, Locator};
@@ -75,48 +74,6 @@ async fn an_unknown_url_parameter_is_refused_before_connecting() {
     assert!(error.message.contains("`ssl-mode`") && !error.message.contains("secret"), "{error}");
 }
 
-/// A server of its own that encrypts with this certificate.
-#[cfg(unix)]
-async fn postgres_with(certificate: &Path, key: &Path) -> Postgres {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-    let server = Postgres::start().expect("server");
-    let admin = format!("{}/postgres", server.url());
-    let mut transaction = at(&admin).begin().await.expect("begin");
-    let found = transaction.query(
-        "SELECT setting FROM pg_settings WHERE name = 'data_directory'",
-        &[],
-        host::database::RowLimits::NONE,
-    );
-    let folder = found.await.expect("setting").rows[0][0].clone().into_text().expect("text");
-    drop(transaction);
-    let owner = std::fs::metadata(&folder).expect("folder").uid();
-    for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
-        let to = Path::new(&folder).join(to);
-        std::fs::copy(from, &to).expect("copy");
-        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).expect("mode");
-        chown(&to, Some(owner), None).expect("owner");
-    }
-    for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
-        execute(&admin, sql).await.expect(sql);
-    }
-    server
-}
-
-/// A server takes up its new configuration within a moment.
-#[cfg(unix)]
-async fn until_encrypted(url: &str) {
-    for _ in 0..100 {
-        match at(url).begin().await {
-            Err(error) if error.message.contains("offers no TLS") => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            _ => return,
-        }
-    }
-    panic!("the server never offered TLS");
-}
-
-#[cfg(unix)]
 #[tokio::test]
 async fn a_certificate_is_verified_on_request_and_its_fault_is_named() {
     if Backend::Postgres.url().is_none() {
@@ -124,13 +81,11 @@ async fn a_certificate_is_verified_on_request_and_its_fault_is_named() {
     }
     let folder = tempfile::tempdir().expect("folder");
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
-    let (certificate, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    let certificate = folder.path().join("server.crt");
     std::fs::write(&certificate, made.cert.pem()).expect("write");
-    std::fs::write(&key, made.signing_key.serialize_pem()).expect("write");
-    let server = postgres_with(&certificate, &key).await;
+    let server = Postgres::start_with_tls(&made.cert.pem(), &made.signing_key.serialize_pem()).expect("server");
     let url = format!("{}/postgres", server.url());
     let required = format!("{url}?sslmode=require");
-    until_encrypted(&required).await;
     drop(at(&required).begin().await.expect("encrypted, with any certificate"));
     let stranger = refusal(&format!("{url}?sslmode=verify-full")).await;
     assert!(stranger.message.contains("not signed by an authority that is known here"), "{stranger}");
@@ -174,9 +129,9 @@ async fn a_certificate_of_version_1_is_named_as_such() {
         eprintln!("passed over: this openssl makes no certificates of version 1");
         return;
     }
-    let server = postgres_with(&folder.path().join("server.crt"), &folder.path().join("server.key")).await;
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("read");
+    let server = Postgres::start_with_tls(&read("server.crt"), &read("server.key")).expect("server");
     let url = format!("{}/postgres?sslmode=require", server.url());
-    until_encrypted(&url).await;
     let error = refusal(&url).await;
     assert!(error.message.contains("X.509 version 1"), "{error}");
 }

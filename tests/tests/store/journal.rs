@@ -20,6 +20,7 @@ on_every_store!(
     an_attempt_without_its_lease_is_not_settled,
     a_lost_attempt_is_recorded_and_replaces_nothing,
     retention_deletes_old_attempts_and_then_their_templates,
+    retention_deletes_many_attempts_step_by_step,
     the_rate_is_that_of_the_attempts_that_worked,
     status_estimates_what_is_left_as_why_does,
     without_the_journal_nothing_is_recorded,
@@ -244,6 +245,35 @@ async fn retention_deletes_old_attempts_and_then_their_templates(stand: Stand) {
     stand.pass(22 * DAY_MS);
     assert_eq!(purge().await, 1);
     assert_eq!((count(&stand, "sync_attempt").await, count(&stand, "sync_effects").await), ("0".into(), "0".into()));
+}
+
+async fn retention_deletes_many_attempts_step_by_step(stand: Stand) {
+    let oldest = deliver(&stand, &[1], "Seoul").await.get();
+    let columns = "target, host, started_at, elapsed_ms, calls, changes, outcomes";
+    for copies in (0..11).map(|doublings| 1 << doublings) {
+        let double = format!(
+            "INSERT INTO sync_attempt (lease_id, {columns}) SELECT lease_id - {copies}, {columns} FROM sync_attempt"
+        );
+        stand.database.execute(&double).await.expect("double");
+    }
+    assert_eq!(count(&stand, "sync_attempt").await, "2048");
+    stand.pass(31 * DAY_MS);
+    let young = deliver(&stand, &[2], "Seoul").await;
+    let purge = async |cursor| {
+        let purged = stand.store.purge_journal(30 * DAY_MS, cursor).await.expect("purge");
+        (purged.deleted, purged.next)
+    };
+    let (deleted, next) = purge(PurgeCursor::default()).await;
+    assert_eq!(deleted, 1_000);
+    // A row behind the cursor stays until the next purge: a step does not scan again what earlier ones have scanned.
+    let back = format!("UPDATE sync_attempt SET lease_id = lease_id - 5000 WHERE lease_id = {}", oldest - 1_047);
+    stand.database.execute(&back).await.expect("move");
+    let (deleted, next) = purge(next.expect("there are more")).await;
+    assert_eq!(deleted, 1_000);
+    assert_eq!(purge(next.expect("there are more")).await, (47, None));
+    assert_eq!(count(&stand, "sync_attempt").await, "2");
+    assert_eq!(purge(PurgeCursor::default()).await, (1, None));
+    assert_eq!((count(&stand, "sync_attempt").await.as_str(), attempts(&stand, young).await.len()), ("1", 1));
 }
 
 async fn the_rate_is_that_of_the_attempts_that_worked(stand: Stand) {

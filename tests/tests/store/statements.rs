@@ -57,6 +57,7 @@ const MEANT: &[(&str, &str)] = &[
     ("trace_findings", "t"),
     // Of at most 10,001 rows.
     ("count_unrouted", "n"),
+    ("count_unrouted, without before", "n"),
     // The index of what is not routed.
     ("trace_unrouted", "o"),
     // Of at most 100,001 rows, for an operator's question.

@@ -1,19 +1,22 @@
 //! What `host trace` reads: the story of one aggregate or change, and pages of deliveries with their causes.
 
+use std::collections::BTreeMap;
+
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::{Delivery, Settlement, Status};
 use host::domain::ids::{AggregateKey, ChangeId};
-use host::store::{ConflictKey, DeliveryFilter, DeliveryPage, RetryFilter, Story, Subject};
+use host::store::{ConflictKey, DeliveryFilter, DeliveryPage, HostRecord, RetryFilter, Story, Subject};
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, settlement, target_name};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, route, settlement, target_name};
 
 on_every_store!(
     a_story_has_every_change_and_what_became_of_it,
     a_story_of_one_change_has_no_other,
     a_story_has_what_is_in_flight_and_what_is_not_routed,
+    a_story_has_what_a_change_refers_to,
     a_story_has_what_operators_decided,
     an_unknown_subject_has_no_story,
     a_story_takes_a_bounded_number_of_statements,
@@ -56,6 +59,7 @@ async fn a_story_has_every_change_and_what_became_of_it(stand: Stand) {
     assert_eq!((first.status, first.finished_at), (Status::Done, Some(stand.now() - 1_000)));
     let [link] = &story.links[..] else { panic!("one link") };
     assert_eq!((link.remote_id.as_deref(), link.change_id), (Some("7"), first.change_id));
+    assert_eq!(link.remote_version.as_deref(), Some("1"));
     assert!(!story.is_cut && story.in_flight.is_empty());
 
     let cut = stand.store.story(&of(1), Some(TARGET), 1).await.expect("read").expect("a story");
@@ -90,6 +94,27 @@ async fn a_story_has_what_is_in_flight_and_what_is_not_routed(stand: Stand) {
     let lease = ("host-a".to_owned(), stand.now(), stand.now() + 30_000);
     assert_eq!(in_flight.lease, Some(lease));
     assert_eq!(story.deliveries[0].status, Status::Processing);
+}
+
+async fn a_story_has_what_a_change_refers_to(stand: Stand) {
+    let types = ["patient", "encounter"].map(str::to_owned).into_iter().collect();
+    let targets = BTreeMap::from([(target_name(TARGET), types)]);
+    let host = HostRecord { id: "host-a".to_owned(), targets, ..HostRecord::default() };
+    stand.store.register_host(&host).await.expect("register");
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES ('encounter', \
+                  'E-1', 'create', '{}', '[{\"name\":\"subject\",\"type\":\"patient\",\"id\":\"P-0001\"}]')";
+    stand.database.execute(insert).await.expect("insert");
+    route(&stand.store, 100).await;
+    let visit =
+        Subject::Aggregate(AggregateKey { aggregate_type: "encounter".to_owned(), aggregate_id: "E-1".to_owned() });
+    let waiting = story(&stand, &visit).await;
+    let [lacks] = &waiting.dependencies[..] else { panic!("one dependency") };
+    assert_eq!((lacks.target.as_str(), &lacks.key), (TARGET, &AggregateKey::patient("P-0001")));
+    assert_eq!((lacks.change_id, lacks.confirmed_at), (waiting.changes[0].change_id, None));
+    assert!(waiting.deliveries[0].waits);
+    stand.pass(1_000);
+    deliver(&stand, 1, "Seoul", |delivery| confirmed(delivery, "7")).await;
+    assert_eq!(story(&stand, &visit).await.dependencies[0].confirmed_at, Some(stand.now()));
 }
 
 async fn a_story_has_what_operators_decided(stand: Stand) {

@@ -13,6 +13,8 @@ use host::store::{
     TargetState,
 };
 
+use tests::session::Session;
+
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, dispatch, failed, patient, request, route, settlement, target_name};
 
@@ -31,6 +33,8 @@ on_every_store!(
     a_conflict_is_explained,
     a_missing_host_is_explained,
     what_is_not_routed_is_explained,
+    a_backlog_that_is_not_routed_is_explained_with_an_estimate,
+    a_large_backlog_that_is_not_routed_is_estimated,
     an_unknown_patient_is_explained,
     what_the_target_does_not_get_is_explained,
     an_explanation_takes_a_bounded_number_of_statements,
@@ -314,9 +318,17 @@ async fn what_is_not_routed_is_explained(stand: Stand) {
     let nothing_runs =
         "no host: change # of patient P-0001 waits since 22:13:20 UTC: no host runs; fix: start `host run`";
     expect(&stand, ReasonClass::NoHost, 16, nothing_runs).await;
+    stand
+        .store
+        .register_host(&HostRecord { id: "host-b".to_owned(), ..HostRecord::default() })
+        .await
+        .expect("register");
+    let lacks = "no host: change # of patient P-0001 waits since 22:13:20 UTC: of 1 running hosts none has openemr; fix: add it \
+                 to the host.toml of one";
+    expect(&stand, ReasonClass::NoHost, 16, lacks).await;
     with_host(&stand, &["patient"]).await;
-    let unrouted =
-        "not routed yet: change # of patient P-0001 waits since 22:13:20 UTC; a running host routes it within seconds";
+    let unrouted = "not routed yet: change # of patient P-0001 waits since 22:13:20 UTC for a host to route it to openemr; 0 \
+                    changes before it; no estimate, since the journal has no attempt that worked";
     expect(&stand, ReasonClass::NotRouted, 17, unrouted).await;
     stand.store.disable_target(TARGET).await.expect("disable");
     route(&stand.store, 100).await;
@@ -324,6 +336,55 @@ async fn what_is_not_routed_is_explained(stand: Stand) {
     let before = "not routed: openemr has no delivery of patient P-0001, since it was routed before openemr took it; fix: `host \
                   resync --target openemr`";
     expect(&stand, ReasonClass::NotRouted, 17, before).await;
+}
+
+async fn a_backlog_that_is_not_routed_is_explained_with_an_estimate(stand: Stand) {
+    with_host(&stand, &["patient"]).await;
+    with_a_rate(&stand).await;
+    // Forty are queued; of what is not routed 119 are before it and 50 behind it.
+    stand.put(&(201..=240).map(|number| patient(number, "Seoul")).collect::<Vec<_>>()).await;
+    let service = PatientService::new(stand.store.clone());
+    for numbers in [301..=419, 1..=1, 501..=550] {
+        service.put(&numbers.map(|number| patient(number, "Seoul")).collect::<Vec<_>>()).await.expect("put");
+    }
+    // 160, at twenty a second.
+    let unrouted = "not routed yet: change # of patient P-0001 waits since 22:13:20 UTC for a host to route it to openemr; 159 \
+                    changes before it; about 8 s";
+    expect(&stand, ReasonClass::NotRouted, 17, unrouted).await;
+    let status = stand.store.status(0).await.expect("status").targets.remove(TARGET).expect("the target");
+    assert_eq!(status.estimate_ms, Some(10_500), "with those behind it");
+    let refused = Failure::new(FailureKind::Unavailable, "connection refused");
+    report(&stand, TargetState::Down, BreakerState::Open { pause_ms: 12_000 }, Some(&refused)).await;
+    let down = "waits for target: change # of patient P-0001 waits since 22:13:20 UTC: openemr is down since 22:13:20 UTC \
+                (connection refused), the breaker tries again in 12 s; 159 changes before it; about 8 s after it is back";
+    expect(&stand, ReasonClass::WaitsForTarget, 11, down).await;
+    assert!(stand.store.set_paused(TARGET, true).await.expect("pause"));
+    let paused = "paused: change # of patient P-0001 waits since 22:13:20 UTC: an operator paused openemr; fix: `host target \
+                  resume openemr`";
+    expect(&stand, ReasonClass::Paused, 13, paused).await;
+}
+
+async fn a_large_backlog_that_is_not_routed_is_estimated(stand: Stand) {
+    with_host(&stand, &["patient"]).await;
+    let service = PatientService::new(stand.store.clone());
+    service.put(&(301..=320).map(|number| patient(number, "Seoul")).collect::<Vec<_>>()).await.expect("put");
+    let double = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) SELECT aggregate_type, \
+                  aggregate_id, operation, payload FROM sync_outbox WHERE aggregate_id <> 'P-0001'";
+    for _ in 0..10 {
+        stand.database.execute(double).await.expect("double");
+    }
+    service.put(&[patient(1, "Seoul")]).await.expect("put");
+    stand.database.execute(double).await.expect("double");
+    let explanation = explain_key(&stand, "patient", "P-0001", &[]).await;
+    let before = format!(
+        "SELECT MAX(id) - MIN(id) + 1 FROM sync_outbox WHERE id < {}",
+        explanation.change_id.expect("the change")
+    );
+    let mut session = Session::open(stand.database.url()).await.expect("connect");
+    let before = session.rows(&before).await.expect("count")[0][0].clone().expect("a number");
+    assert!(before.parse::<u64>().expect("a number") >= 20_480, "{before}");
+    let about = format!(" for a host to route it to openemr; about {before} changes before it; no estimate, ");
+    assert!(explanation.sentence().contains(&about), "{}", explanation.sentence());
 }
 
 async fn an_unknown_patient_is_explained(stand: Stand) {

@@ -275,6 +275,36 @@ async fn at_a_paused_target_an_adapter_is_compared_too() {
     assert_eq!(active(&host), first);
 }
 
+/// The usual upgrade: stop, replace the file, start.
+#[tokio::test]
+async fn a_file_that_was_replaced_while_no_host_ran_is_compared_before_its_first_delivery() {
+    let target = target(Backend::Sqlite).await.expect("SQLite is always there");
+    let host = host(&target);
+    let run = || host.run(&["run", "--until-idle"]).expect_success();
+    put(&host, &born_on("A-1", BORN));
+    let _ = run();
+    let first = active(&host);
+    put_in_place(&host, &variant("testing-people", "swapped"));
+    put(&host, &born_on("A-2", BORN));
+    let _ = run();
+    assert_eq!((held(&host).is_some(), active(&host) == first), (true, true), "{}", people(&host));
+    assert_eq!(persons(&target).await, [format!("A-1 {BORN}"), format!("A-2 {BORN}")], "by the old adapter");
+
+    let _ = host.run(&["plugin", "accept", "--target", "people"]).expect_success();
+    put(&host, &born_on("A-3", BORN));
+    let _ = run();
+    assert_eq!(persons(&target).await.last(), Some(&format!("A-3 {SWAPPED}")));
+
+    // One that writes the same as the active one is used at once.
+    let mut same = variant("testing-people", "swapped");
+    same.extend_from_slice(&[0, 4, 1, b'n', 0, 0]);
+    put_in_place(&host, &same);
+    let before = active(&host);
+    let _ = run();
+    assert!(held(&host).is_none() && active(&host) != before, "{}", people(&host));
+    has_no_value(&history(&host));
+}
+
 #[tokio::test]
 async fn one_key_switches_the_comparison_off() {
     let target = target(Backend::Sqlite).await.expect("SQLite is always there");

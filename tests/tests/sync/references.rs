@@ -1,7 +1,7 @@
 //! References over the binary: an encounter waits for its patient, is listed with what it waits for, and arrives with
 //! the id that the target gave him.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::database::{self, Database};
 use tests::environment::Backend;
 use tests::host::{Configuration, Host, quoted};
@@ -34,6 +34,16 @@ fn subject(id: &str) -> String {
     json!([{ "name": "subject", "type": "patient", "id": id }]).to_string()
 }
 
+/// The one reference in the story of E-1, and the story as it is shown.
+fn traced_reference(host: &Host) -> (Value, String) {
+    let trace = ["trace", "--type", "encounter", "--id", "E-1"];
+    let story = host.run(&[&trace[..], &["--json"]].concat()).expect_success().json();
+    let events = story["events"].as_array().expect("events").iter();
+    let refers: Vec<_> = events.filter(|event| event["event"] == "refers").cloned().collect();
+    let [refers] = &refers[..] else { panic!("one reference: {story}") };
+    (refers.clone(), host.run(&trace).expect_success().stdout)
+}
+
 #[tokio::test]
 async fn an_encounter_waits_for_its_patient_and_gets_the_patients_id() {
     let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
@@ -54,6 +64,10 @@ async fn an_encounter_waits_for_its_patient_and_gets_the_patients_id() {
     let json = host.run(&["waiting", "--target", "probe", "--after", "1", "--json"]).expect_success().json();
     assert_eq!(json["waiting"][0]["waits_for"][0]["reason"], "circle", "{json}");
     assert_eq!(json["waiting"].as_array().map(Vec::len), Some(2));
+    let (refers, shown) = traced_reference(&host);
+    assert_eq!(refers["refers_to"], json!({ "aggregate_type": "patient", "aggregate_id": "P-1" }));
+    assert_eq!((&refers["target"], &refers["confirmed_at"]), (&json!("probe"), &Value::Null), "{refers}");
+    assert!(shown.contains("change 1 at probe refers to patient P-1, which the target lacks\n"), "{shown}");
     let status = host.run(&["status"]).expect_success().stdout;
     assert!(status.contains("[Waiting]") && status.contains("encounter E-1 [probe] waits for patient P-1"), "{status}");
     assert_eq!(host.status()["targets"]["probe"]["waiting_for_references"], 3);
@@ -66,6 +80,10 @@ async fn an_encounter_waits_for_its_patient_and_gets_the_patients_id() {
     let links: Vec<_> = links.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(": ")).collect();
     assert_eq!(links, ["E-1: Operation::Create subject=patient/P-1@Operation::Create ", "P-1: Operation::Create "]);
     assert_eq!(host.status()["totals"]["done"], 2);
+    let (refers, shown) = traced_reference(&host);
+    assert!(refers["confirmed_at"].is_i64(), "{refers}");
+    let confirmed = "change 1 at probe refers to patient P-1, which the target confirmed last at 20";
+    assert!(shown.contains(confirmed), "{shown}");
 }
 
 #[tokio::test]

@@ -248,7 +248,7 @@ fn complete(request: &mut Request<Full<Bytes>>) {
 }
 
 /// Verified against the operator's authorities where they are named, else the system's.
-fn tls(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, String> {
+pub(super) fn tls(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, String> {
     // The first provider stays; all callers in this process install the same one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let builder = rustls::ClientConfig::builder();

@@ -1,13 +1,17 @@
 //! Posts the host's own messages to one address, with the client, the checks of addresses and the certificates that
 //! HTTP targets have. No adapter uses it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::Full;
+use tower_service::Service as _;
 
 use super::http_client::{ClientOptions, HttpClient, causes};
+use super::http_connect::Connector;
 use super::http_list::AllowList;
 use crate::domain::limits::Limits;
 use crate::domain::secret::Secret;
@@ -17,6 +21,8 @@ use crate::domain::secret::Secret;
 pub struct HttpPoster {
     client: HttpClient,
     uri: Uri,
+    allow_private: bool,
+    timeout: Duration,
     header_bytes_max: u64,
 }
 
@@ -39,7 +45,7 @@ impl HttpPoster {
         let limits = Limits::default();
         let headers_max = usize::try_from(limits.http_headers_max).unwrap_or(usize::MAX);
         let client = HttpClient::new(&ClientOptions { target: name, allow_private, ca_pem, timeout, headers_max })?;
-        Ok(Self { client, uri, header_bytes_max: limits.http_header_bytes_max })
+        Ok(Self { client, uri, allow_private, timeout, header_bytes_max: limits.http_header_bytes_max })
     }
 
     /// Posts a body, and returns the status of the answer. What else the server answers is not read.
@@ -53,13 +59,35 @@ impl HttpPoster {
         request.headers_mut().extend(headers);
         match self.client.send(request, self.header_bytes_max).await {
             Ok(answer) => Ok(answer.status()),
-            Err(error) => Err(causes(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ")),
+            Err(error) => Err(joined(&error)),
         }
     }
+
+    /// Whether messages are sent over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.uri.scheme() == Some(&Scheme::HTTPS)
+    }
+
+    /// When the certificate ends that the HTTPS server shows now, milliseconds since 1970-01-01 UTC. It connects by
+    /// `tls` to where a message may go, and sends no request.
+    ///
+    /// # Errors
+    /// As [`HttpPoster::post`].
+    pub async fn certificate_ends_at(&self, tls: rustls::ClientConfig) -> Result<i64, String> {
+        let mut connector = Connector::new(tls, self.allow_private, self.timeout);
+        drop(connector.call(self.uri.clone()).await.map_err(|error| joined(&*error))?);
+        connector.certificate().get().ok_or_else(|| "the certificate is not understood".to_owned())
+    }
+}
+
+fn joined(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::http_client::tls;
     use super::*;
 
     fn poster(url: &str, allow_private: bool) -> Result<HttpPoster, String> {
@@ -104,6 +132,15 @@ mod tests {
             stream.flush().await.unwrap();
         });
         (port, certificate.pem())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_looked_at_only_where_a_message_may_go() {
+        for allow_private in [false, true] {
+            let poster = poster("https://localhost:1/hook", allow_private).unwrap();
+            let error = poster.certificate_ends_at(tls(None).unwrap()).await.unwrap_err();
+            assert_eq!(!error.contains("may not be dialled"), allow_private, "{error}");
+        }
     }
 
     #[tokio::test]

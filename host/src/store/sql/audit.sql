@@ -58,6 +58,21 @@ WHERE t.aggregate_id = :aggregate_id AND t.aggregate_type = :aggregate_type AND 
 ORDER BY t.id DESC
 LIMIT :limit;
 
+-- name: audit_bulk_decisions
+-- The newest commands that changed something about many at once since a time, each by its first event.
+SELECT {audit_columns(t)}
+FROM (
+    SELECT MIN(b.id) AS first_id
+    FROM audit_event b {force_index(audit_event_aggregate)}
+    WHERE b.aggregate_id IS NULL AND b.outcome = :outcome AND b.item_count > 0 AND b.recorded_at >= :since
+        AND b.action IN (:actions...)
+    GROUP BY b.command_id
+    ORDER BY MIN(b.id) DESC
+    LIMIT :limit
+) c
+JOIN audit_event t ON t.id = c.first_id
+ORDER BY t.id;
+
 -- name: sent_deliveries
 -- What was sent to a target, in the order of the changes.
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id

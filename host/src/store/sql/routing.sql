@@ -71,9 +71,13 @@ FROM (SELECT
     FROM sync_target t) m;
 
 -- name: count_unrouted
--- How many changes are not routed, counted as far as that is quick.
+-- How many changes are not routed, all or those before one, counted as far as that is quick.
 SELECT COUNT(*)
-FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > :after LIMIT {unrouted_counted}) n;
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > :after
+        [[AND id < :before]]
+    LIMIT {unrouted_counted}) n;
 
 -- name: oldest_unrouted
 -- For how long the oldest of them has been waiting.
@@ -81,5 +85,10 @@ SELECT {now} - {created_at} FROM sync_outbox WHERE routed_at IS NULL AND id > :a
 
 -- name: estimate_unrouted
 -- Ids from the first of them to the last.
-SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id DESC LIMIT 1)
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > :after
+            [[AND id < :before]]
+        ORDER BY id DESC
+        LIMIT 1)
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id ASC LIMIT 1) + 1;

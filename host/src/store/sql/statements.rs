@@ -109,9 +109,9 @@ statements! {
         InsertRefused = insert_refused { batch: Json }
         FailRefused<'a> = fail_refused { target: &'a str, lease_id: LeaseId, batch: Json }
         NearlyRouted = nearly_routed {}
-        CountUnrouted = count_unrouted { after: i64 }
+        CountUnrouted = count_unrouted { after: i64, before: Option<ChangeId> }
         OldestUnrouted = oldest_unrouted { after: i64 }
-        EstimateUnrouted = estimate_unrouted { after: i64 }
+        EstimateUnrouted = estimate_unrouted { after: i64, before: Option<ChangeId> }
     }
     "outbox.sql" {
         Append = append { batch: Json }
@@ -384,6 +384,9 @@ statements! {
         }
         AuditDecisions<'a> = audit_decisions {
             aggregate_type: &'a str, aggregate_id: &'a str, outcome: &'a str, actions: Texts<'a>, limit: u32,
+        }
+        AuditBulkDecisions<'a> = audit_bulk_decisions {
+            outcome: &'a str, since: i64, actions: Texts<'a>, limit: u32,
         }
         SentDeliveries<'a> = sent_deliveries { target: &'a str, after: i64, since: Option<i64>, limit: u32 }
     }

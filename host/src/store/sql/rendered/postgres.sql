@@ -496,13 +496,37 @@ FROM (SELECT
 
 -- count_unrouted
 SELECT COUNT(*)
-FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) LIMIT 10001) n;
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+        AND id < CAST($2 AS BIGINT)
+    LIMIT 10001) n;
+
+-- count_unrouted, without before
+SELECT COUNT(*)
+FROM (SELECT 1 AS one
+    FROM sync_outbox
+    WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+    LIMIT 10001) n;
 
 -- oldest_unrouted
 SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id LIMIT 1;
 
 -- estimate_unrouted
-SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id DESC LIMIT 1)
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+            AND id < CAST($2 AS BIGINT)
+        ORDER BY id DESC
+        LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($3 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
+
+-- estimate_unrouted, without before
+SELECT (SELECT id
+        FROM sync_outbox
+        WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT)
+        ORDER BY id DESC
+        LIMIT 1)
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($2 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
 
 -- append
@@ -1769,6 +1793,22 @@ WHERE t.aggregate_id = $1 AND t.aggregate_type = $2 AND t.outcome = $3
     AND t.action IN ($4, $5)
 ORDER BY t.id DESC
 LIMIT CAST($6 AS BIGINT);
+
+-- audit_bulk_decisions
+SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting_as,
+    t.machine, t.remote, t.action, t.target, t.aggregate_type, t.aggregate_id, t.other_id,
+    t.item_count, t.detail, t.reason, t.outcome, t.previous_hash, t.hash
+FROM (
+    SELECT MIN(b.id) AS first_id
+    FROM audit_event b
+    WHERE b.aggregate_id IS NULL AND b.outcome = $1 AND b.item_count > 0 AND b.recorded_at >= CAST($2 AS BIGINT)
+        AND b.action IN ($3, $4)
+    GROUP BY b.command_id
+    ORDER BY MIN(b.id) DESC
+    LIMIT CAST($5 AS BIGINT)
+) c
+JOIN audit_event t ON t.id = c.first_id
+ORDER BY t.id;
 
 -- sent_deliveries
 SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, o.operation, d.status, d.error_kind, d.finished_at, l.remote_id
