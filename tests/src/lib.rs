@@ -17,6 +17,7 @@ pub mod environment;
 pub mod host;
 #[cfg(feature = "database")]
 mod http_client;
+pub mod marked;
 mod mutex;
 pub mod servers;
 #[cfg(feature = "database")]

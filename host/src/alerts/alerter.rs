@@ -27,7 +27,7 @@ use crate::store::{DueSend, FoundAlert, RetryFilter, Store, StoreError};
 use crate::telemetry::{Meters, StoreReading};
 
 /// An alert ends when no host has seen its condition for so many looks.
-const LOOKS_UNSEEN: u32 = 3;
+pub(super) const LOOKS_UNSEEN: u32 = 3;
 /// How often files and disks are read at most.
 const LOCAL_EVERY: Duration = Duration::from_secs(60);
 /// How often servers are asked for their certificates.
@@ -64,14 +64,31 @@ pub struct Alerter {
     has_asked: AtomicBool,
 }
 
-/// What the looks of this host remember.
-struct Watch {
+/// What the looks of a host remember. The alerter that a reload makes goes on with it.
+pub struct Watch {
     began: Instant,
+    /// Since when it is seen which changes come.
+    changes_began: Instant,
     changes: SeenChanges,
     leases: HourlyGrowth,
     local_at: Option<Instant>,
     disks: Vec<Disk>,
     endings: Vec<Ending>,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            changes_began: Instant::now(),
+            changes: SeenChanges::default(),
+            leases: HourlyGrowth::default(),
+            local_at: None,
+            disks: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
 }
 
 impl Alerter {
@@ -84,12 +101,20 @@ impl Alerter {
         Self { store, meters, channels, channel_names, options, has_asked: AtomicBool::new(false) }
     }
 
+    /// After so long an alert that no host has seen any more has ended.
+    #[must_use]
+    pub fn unseen(&self) -> Duration {
+        self.options.look_every * LOOKS_UNSEEN
+    }
+
     /// Runs until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, watch: &mut Watch, stop: CancellationToken) {
+        // Other files and servers may be named now.
+        watch.local_at = None;
         let due = Notify::new();
         let loops = async {
             tokio::join!(
-                Box::pin(self.look_repeatedly(&due)),
+                Box::pin(self.look_repeatedly(watch, &due)),
                 Box::pin(self.ask_repeatedly()),
                 Box::pin(self.send_repeatedly(&due)),
             );
@@ -97,18 +122,10 @@ impl Alerter {
         stop.run_until_cancelled(loops).await;
     }
 
-    async fn look_repeatedly(&self, due: &Notify) {
-        let mut watch = Watch {
-            began: Instant::now(),
-            changes: SeenChanges::default(),
-            leases: HourlyGrowth::default(),
-            local_at: None,
-            disks: Vec::new(),
-            endings: Vec::new(),
-        };
+    async fn look_repeatedly(&self, watch: &mut Watch, due: &Notify) {
         let mut is_failing = false;
         loop {
-            match Box::pin(self.look(&mut watch)).await {
+            match Box::pin(self.look(watch)).await {
                 Ok(has_news) => {
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("alerts can be looked for again");
@@ -136,7 +153,7 @@ impl Alerter {
         let judged = judge(&self.options.rules, &facts);
         let found = self.with_examples(judged.found, &reading).await.map_err(told)?;
         // A host that has just started does not know what others see.
-        let stale = self.options.look_every * LOOKS_UNSEEN;
+        let stale = self.unseen();
         let stale_ms = (watch.began.elapsed() >= stale).then(|| millis(stale));
         let reported = self.store.report_alerts(&found, &judged.unknown, stale_ms, &self.channel_names).await;
         let changes = reported.map_err(told)?;
@@ -176,7 +193,11 @@ impl Alerter {
     /// with many failures.
     async fn facts<'a>(&self, reading: &'a StoreReading, watch: &'a mut Watch) -> Result<Facts<'a>, StoreError> {
         let (rules, store) = (&self.options.rules, &self.store);
-        let watched_ms = millis(watch.began.elapsed());
+        if rules.silence.is_empty() {
+            // The rules of a later configuration begin when they are there.
+            (watch.changes_began, watch.changes) = (Instant::now(), SeenChanges::default());
+        }
+        let watched_ms = millis(watch.changes_began.elapsed());
         if !rules.silence.is_empty() {
             let newest = store.newest_changes(watch.changes.cursor).await?;
             watch.changes.note(&newest, watched_ms);
@@ -187,10 +208,9 @@ impl Alerter {
             if rules.failed_per_hour.is_some_and(|most| target.counts.failed >= most) {
                 failed_lately.insert(name.clone(), store.failed_lately(name).await?);
             }
-            if rules.leases_lost_per_hour.is_some() {
-                let lost = watch.leases.note(name, self.meters.leases_ended_early(name), Instant::now());
-                leases_lost.insert(name.clone(), lost);
-            }
+            // Also without a threshold, which a reload may add.
+            let lost = watch.leases.note(name, self.meters.leases_ended_early(name), Instant::now());
+            leases_lost.insert(name.clone(), lost);
         }
         Ok(Facts {
             reading,

@@ -21,13 +21,15 @@ mod secret;
 mod server_certificates;
 mod silence;
 mod smtp;
+mod unseen;
 mod webhook;
 
-pub use alerter::{Alerter, AlerterOptions};
+pub use alerter::{Alerter, AlerterOptions, Watch};
 pub use channel::Channel;
 pub use local::{EndingThing, LocalSources};
 pub use message::{Message, MessageEvent};
 pub use secret::SecretReader;
 pub use server_certificates::{AskedServer, BeforeTls};
 pub use smtp::{Smtp, SmtpOptions};
+pub use unseen::end_unseen;
 pub use webhook::Webhook;

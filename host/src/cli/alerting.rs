@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::wiring;
 use crate::alerts::{
     Alerter, AlerterOptions, AskedServer, BeforeTls, Channel, EndingThing, LocalSources, SecretReader, Smtp,
-    SmtpOptions, Webhook,
+    SmtpOptions, Watch, Webhook, end_unseen,
 };
 use crate::config::{
     AlertsConfig, Authentication, Config, Connection, DatabaseKind, DatabaseUrl, HttpConfig, SecretSource, SmtpConfig,
@@ -24,7 +24,7 @@ use crate::store::Store;
 use crate::target::Target;
 use crate::telemetry::Meters;
 
-/// The alerters of one host: a reload of `[alerts]` makes a new one, which takes the place of the one before.
+/// The alerters of one host: each reload makes a new one, which takes the place of the one before.
 pub(super) struct Alerters {
     store: Store,
     meters: Arc<Meters>,
@@ -45,7 +45,8 @@ impl Alerters {
         let (store, meters, host_id) = (store.clone(), meters.clone(), host_id.to_owned());
         let begun = Self { store, meters, host_id, newer };
         let first = begun.made(config, targets)?;
-        Ok((begun, Box::pin(run_newest(first, alerters, stop))))
+        let store = begun.store.clone();
+        Ok((begun, Box::pin(async move { run_newest(&store, first, alerters, stop).await })))
     }
 
     /// What looks at the conditions of a configuration; `None` without `[alerts]`.
@@ -61,16 +62,19 @@ impl Alerters {
 }
 
 async fn run_newest(
+    store: &Store,
     mut alerter: Option<Alerter>,
     mut newer: mpsc::UnboundedReceiver<Option<Alerter>>,
     stop: CancellationToken,
 ) {
+    let (mut watch, mut looked) = (Watch::begin(), None);
     while !stop.is_cancelled() {
-        let current = alerter.take();
-        let stopping = stop.clone();
-        let runs: BoxFuture<'static, ()> = match current {
-            Some(alerter) => Box::pin(alerter.run(stopping)),
-            None => Box::pin(async move { stopping.cancelled().await }),
+        let runs: BoxFuture<'_, ()> = if let Some(alerter) = alerter.take() {
+            looked = Some(alerter.unseen());
+            Box::pin(alerter.run(&mut watch, stop.clone()))
+        } else {
+            watch = Watch::begin();
+            Box::pin(end_unseen(store, &mut looked, stop.clone()))
         };
         tokio::select! {
             () = runs => {}

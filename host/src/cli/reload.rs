@@ -91,9 +91,8 @@ impl Reloader {
         let taken_over = changed_keys(&self.config, &config);
         let targets = self.targets(&config, &taken_over).map_err(Refused::Unusable)?;
         let alerter = self.alerters.made(&config, &targets).map_err(Refused::Unusable)?;
-        if taken_over.iter().any(|key| key.starts_with("alerts.")) {
-            self.alerters.replace(alerter);
-        }
+        // Also where nothing has changed: it looks at these targets, and certificates are read again.
+        self.alerters.replace(alerter);
         // Also where nothing has changed: adapter files are read again.
         self.settings.send_replace(Arc::new(Settings::new(wiring::sync_options(&config), targets)));
         self.config = config;

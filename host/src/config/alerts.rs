@@ -10,7 +10,7 @@ use super::authentication::{SecretSource, read_secret};
 use super::http::names_private_address;
 use super::is_loopback;
 use super::section_reader::SectionReader;
-use crate::domain::alerts::{AlertRules, DailyHours, SilenceRule};
+use crate::domain::alerts::{AlertRules, DailyHours, LOOK_EVERY_MAX, SilenceRule};
 use crate::domain::ids::AggregateType;
 use crate::domain::mail::SmtpTls;
 use crate::domain::secret::Secret;
@@ -71,7 +71,7 @@ pub(super) fn read_alerts(mut alerts: SectionReader<'_>) -> Option<AlertsConfig>
     let rules = read_rules(&mut alerts);
     let config = AlertsConfig {
         rules,
-        look_every: alerts.duration("look_every").unwrap_or(Duration::from_secs(15)),
+        look_every: read_look_every(&mut alerts),
         repeat: alerts.duration("repeat").unwrap_or(Duration::from_hours(4)),
         patient_ids: alerts.boolean("patient_ids", true),
         webhook: read_webhook(alerts.section("webhook")),
@@ -79,6 +79,14 @@ pub(super) fn read_alerts(mut alerts: SectionReader<'_>) -> Option<AlertsConfig>
     };
     alerts.finish(&[]);
     Some(config)
+}
+
+fn read_look_every(alerts: &mut SectionReader<'_>) -> Duration {
+    let look_every = alerts.duration("look_every").unwrap_or(Duration::from_secs(15));
+    if look_every > LOOK_EVERY_MAX {
+        alerts.note_key("look_every", "must be at most \"1h\"");
+    }
+    look_every
 }
 
 fn read_rules(alerts: &mut SectionReader<'_>) -> AlertRules {

@@ -1,6 +1,11 @@
 //! Which conditions raise an alert, as `[alerts]` names them.
 
+use std::time::Duration;
+
 use crate::vocabulary;
+
+/// The longest time between two looks of a host.
+pub const LOOK_EVERY_MAX: Duration = Duration::from_hours(1);
 
 vocabulary! {
     /// What is wrong, as in `sync_alert.kind`.

@@ -4,6 +4,7 @@
 use tests::database::Database;
 use tests::environment::{Backend, adapter};
 use tests::host::{Configuration, Host, RunningHost, quoted};
+use tests::marked;
 use tests::servers::MailServer;
 use tests::servers::process::free_port;
 
@@ -11,12 +12,10 @@ use super::directory::{Answer, Directory};
 use super::receiver::Receiver;
 use super::{LIMIT, value};
 
-const SECRET: &str = "the secret of the webhook";
-/// Marked values of a patient, none of which may be in a message.
-const MARKED: [&str; 4] = ["Choi-marked", "JiWoo-marked", "1990-05-05", "female"];
+pub(super) const SECRET: &str = "the secret of the webhook";
 
 /// A target of patients over HTTP, and alerts that look each second.
-fn configuration(store_url: &str, directory: &Directory, more: &str) -> Configuration {
+pub(super) fn configuration(store_url: &str, directory: &Directory, more: &str) -> Configuration {
     Configuration::new(store_url).more(&format!(
         "\n[targets.phones]\nadapter = {}\n[targets.phones.http]\nbase_url = {}\nallow_private = true\nin_doubt_ms = 0\n\
          [sync]\npoll_interval_ms = 20\n[sync.breaker]\nopen_ms = 100\ncap_ms = 300\n\
@@ -27,25 +26,21 @@ fn configuration(store_url: &str, directory: &Directory, more: &str) -> Configur
     ))
 }
 
-fn webhook(receiver: &Receiver) -> String {
+pub(super) fn webhook(receiver: &Receiver) -> String {
     format!(
         "[alerts.webhook]\nurl = {}\nsecret = \"${{WEBHOOK_SECRET}}\"\nallow_private = true\ntimeout_ms = 4000\n",
         quoted(&receiver.url())
     )
 }
 
-fn host(configuration: &Configuration) -> Host {
+pub(super) fn host(configuration: &Configuration) -> Host {
     let host = Host::new(configuration).expect("host").with_variable("WEBHOOK_SECRET", SECRET);
     let _ = host.run(&["migrate"]).expect_success();
     host
 }
 
-fn put(host: &Host, id: &str) {
-    let patient = serde_json::json!({
-        "patient_id": id, "family_name": MARKED[0], "given_name": MARKED[1], "birth_date": MARKED[2],
-        "gender": MARKED[3],
-    });
-    std::fs::write(host.folder().join("patient.json"), patient.to_string()).expect("write");
+pub(super) fn put(host: &Host, id: &str) {
+    std::fs::write(host.folder().join("patient.json"), marked::patient(id).to_string()).expect("write");
     let _ = host.run(&["patient", "put", "patient.json"]).expect_success();
 }
 
@@ -54,7 +49,7 @@ pub(super) fn alerts(host: &Host, more: &[&str]) -> Vec<serde_json::Value> {
     listed["alerts"].as_array().expect("a list").clone()
 }
 
-fn wait(running: &mut RunningHost, what: &str, condition: impl FnMut() -> bool) {
+pub(super) fn wait(running: &mut RunningHost, what: &str, condition: impl FnMut() -> bool) {
     running.wait_until(what, LIMIT, condition).expect(what);
 }
 
@@ -103,10 +98,9 @@ async fn an_alert_is_raised_once_repeated_acknowledged_and_ended(backend: Backen
     let failed = receiver.received().into_iter().rfind(|message| message["event"] == "raised").expect("the last");
     assert_eq!(failed["alert"]["example"], "P-other", "the id, and nothing else of a patient");
     let logs: String = running.iter().map(RunningHost::stderr).collect();
-    for marked in MARKED {
-        let messages = format!("{:?}", receiver.received());
-        assert!(!messages.contains(marked) && !logs.contains(marked), "{marked}: {messages}\n{logs}");
-    }
+    let (marks, messages) = (marked::patient_marks(), format!("{:?}", receiver.received()));
+    assert_eq!(marked::found(&marks, &messages), Vec::<&str>::new(), "{messages}");
+    assert_eq!(marked::found(&marks, &logs), Vec::<&str>::new(), "{logs}");
     assert!(!logs.contains(SECRET) && !logs.contains("of-the-url"), "{logs}");
     assert_eq!(receiver.refused(), Vec::<String>::new());
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tests::environment::workspace;
+use tests::marked;
 use tests::servers::{Prometheus, promtool};
 
 use super::directory::{Answer, Directory};
@@ -82,43 +83,6 @@ async fn prometheus_sees_a_target_go_down_and_come_back() {
     wait_for(&prometheus, &format!("count({pending}) or vector(0)"), 0.0).await;
 }
 
-/// A patient whose every text can be found again.
-pub(crate) fn marked() -> Value {
-    let dates = [("birth_date", "1953-07-19"), ("deceased_date", "2021-11-23")];
-    let words = [("gender", "female"), ("marital_status", "widowed"), ("country", "KR"), ("language", "ko")];
-    let codes = [("email", "zzmail@zzmarked.example"), ("race", "asian"), ("ethnicity", "not_hisp_or_latin")];
-    let texts = [
-        "patient_id",
-        "family_name",
-        "given_name",
-        "middle_name",
-        "native_family_name",
-        "native_given_name",
-        "title",
-        "suffix",
-        "phone_home",
-        "phone_mobile",
-        "phone_work",
-        "street",
-        "street_line_2",
-        "city",
-        "state",
-        "postal_code",
-        "national_id",
-    ];
-    let texts = texts.map(|field| (field.to_owned(), json!(format!("Zz-{field}"))));
-    let others = dates.into_iter().chain(words).chain(codes).map(|(field, text)| (field.to_owned(), json!(text)));
-    Value::Object(texts.into_iter().chain(others).collect::<Map<_, _>>())
-}
-
-/// The texts by which that patient is found. Words that are no patient's alone would be found in names of ours.
-pub(crate) fn marks() -> Vec<String> {
-    let shared = ["gender", "marital_status", "country", "language", "race", "ethnicity"];
-    let (marked, is_own) = (marked(), |field: &str| !shared.contains(&field));
-    let texts = marked.as_object().expect("an object").iter().filter(|(field, _)| is_own(field.as_str()));
-    texts.map(|(_, text)| text.as_str().expect("a text").to_owned()).collect()
-}
-
 #[test]
 fn nothing_of_a_patient_is_in_what_is_shown() {
     let directory = Directory::start();
@@ -126,29 +90,21 @@ fn nothing_of_a_patient_is_in_what_is_shown() {
     let mut running = watched.host.spawn(&["run"]).expect("start");
     let status = |name: &str| format!("neuronova_queue_deliveries{{target=\"phones\",status=\"{name}\"}}");
     // It arrives, it is refused with its own text in the answer, and it waits while the target is down.
-    watched.put(&marked());
+    watched.put(&marked::patient(marked::PATIENT_ID));
     running.wait_until("it arrives", LIMIT, || watched.value(&status("done")) == Some(1.0)).expect("done");
     directory.answer(Answer::Refuses);
-    let mut refused = marked();
-    refused["patient_id"] = json!("Zz-patient_id-2");
-    watched.put(&refused);
+    watched.put(&marked::patient("Zz-patient_id-2"));
     running.wait_until("it fails", LIMIT, || watched.value(&status("failed")) == Some(1.0)).expect("failed");
     assert!(watched.host.run(&["failed", "list"]).stdout.contains("Zz-patient_id-2"), "the command names the patient");
     directory.answer(Answer::Down);
-    let mut waiting = marked();
-    waiting["patient_id"] = json!("Zz-patient_id-3");
-    watched.put(&waiting);
+    watched.put(&marked::patient("Zz-patient_id-3"));
     running.wait_until("it waits", LIMIT, || watched.value(&status("pending")) == Some(1.0)).expect("pending");
-    let marks = marks();
-    assert_eq!(marks.len(), 20);
+    let marks = marked::patient_marks();
     for path in ["/metrics", "/status.json", "/livez", "/readyz"] {
         let (_, text) = watched.get(path).expect("an answer");
-        for mark in &marks {
-            assert!(!text.contains(mark.as_str()), "{path} shows {mark}:\n{text}");
-        }
+        assert_eq!(marked::found(&marks, &text), Vec::<&str>::new(), "{path}:\n{text}");
+        assert!(!text.contains(marked::PATIENT_ID), "{path} shows an id:\n{text}");
     }
     let log = running.stderr();
-    for mark in marks.iter().filter(|mark| !mark.contains("patient_id")) {
-        assert!(!log.contains(mark.as_str()), "the log shows {mark}:\n{log}");
-    }
+    assert_eq!(marked::found(&marks, &log), Vec::<&str>::new(), "{log}");
 }

@@ -8,9 +8,13 @@ mod checked;
 mod deployed;
 mod directory;
 mod exposition;
+mod fhir_server;
 mod listener;
+mod nothing_shown;
 mod otlp;
 mod receiver;
+#[cfg(unix)]
+mod reloaded_alerts;
 mod server_certificates;
 #[cfg(unix)]
 mod service;

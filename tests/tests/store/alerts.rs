@@ -1,10 +1,11 @@
 //! Alerts in the store: one of each key is open, one host sends each message, and nothing is lost when that host dies.
 
 use host::domain::alerts::AlertKind;
-use host::store::{Alert, AlertFilter, AlertKey, DueSend, FoundAlert, NewestChanges, Store};
+use host::domain::delivery::Status;
+use host::store::{AdapterEvent, Alert, AlertFilter, AlertKey, DueSend, FoundAlert, NewestChanges, Settled, Store};
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, patient};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, target_name};
 
 on_every_store!(
     an_alert_that_two_hosts_see_is_raised_once_and_ends_when_none_sees_it,
@@ -13,6 +14,8 @@ on_every_store!(
     an_acknowledged_alert_is_sent_only_at_its_end,
     ended_alerts_are_purged_with_what_was_sent,
     the_newest_changes_and_heartbeats_are_read,
+    failures_count_for_an_hour_and_of_their_target_alone,
+    a_rolled_back_adapter_is_found_until_another_is_active,
 );
 
 const STALE_MS: i64 = 45_000;
@@ -188,6 +191,48 @@ async fn the_newest_changes_and_heartbeats_are_read(stand: Stand) {
     stand.pass(30_000);
     let beats = store.heartbeats().await.expect("heartbeats");
     assert_eq!((beats[0].host.as_str(), beats[0].started_at, beats[0].age_ms), ("vm-1-ff", started_at, 30_000));
-    assert_eq!(store.failed_lately(TARGET).await.expect("count"), 0);
-    assert_eq!(store.all_rolled_back_adapters().await.expect("adapters"), []);
+}
+
+async fn failures_count_for_an_hour_and_of_their_target_alone(stand: Stand) {
+    const HOUR_MS: i64 = 3_600_000;
+    let (store, lately) = (&stand.store, async |target| stand.store.failed_lately(target).await.expect("count"));
+    store.register_targets(&[(TARGET, true), ("other", true)]).await.expect("register");
+    assert_eq!(lately(TARGET).await, 0);
+    stand.put(&[patient(1, "Seoul"), patient(2, "Seoul"), patient(3, "Seoul"), patient(4, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let [one, another, waits, done] = &batch.deliveries[..] else { panic!("{:?}", batch.deliveries) };
+    let settled = [
+        failed(one, Status::Failed, 0),
+        failed(another, Status::Failed, 0),
+        failed(waits, Status::Pending, 60_000),
+        confirmed(done, "7"),
+    ];
+    assert_eq!(store.settle(&batch.lease, &settled, None).await.expect("settle"), Settled::Written);
+    assert_eq!((lately(TARGET).await, lately("other").await), (2, 0), "what waits to be tried again has not failed");
+    stand.pass(HOUR_MS - 1);
+    assert_eq!(lately(TARGET).await, 2);
+    let again = stand.claim_batch().await;
+    let settled = [failed(&again.deliveries[0], Status::Failed, 0)];
+    assert_eq!(store.settle(&again.lease, &settled, None).await.expect("settle"), Settled::Written);
+    assert_eq!(lately(TARGET).await, 3);
+    stand.pass(1);
+    assert_eq!(lately(TARGET).await, 1, "the others failed an hour ago");
+    stand.pass(HOUR_MS);
+    assert_eq!(lately(TARGET).await, 0);
+    assert_eq!(stand.counts().await.failed, 3, "they are still there");
+}
+
+async fn a_rolled_back_adapter_is_found_until_another_is_active(stand: Stand) {
+    let (store, target) = (&stand.store, target_name(TARGET));
+    let event =
+        |sha256| AdapterEvent { target: &target, name: "a", version: "1", sha256, reason: None, host: "host-a" };
+    let found = async || store.all_rolled_back_adapters().await.expect("adapters");
+    for sha256 in ["old", "new"] {
+        assert!(store.activate_adapter(&event(sha256), sha256.as_bytes()).await.expect("activate"));
+        assert_eq!(found().await, []);
+    }
+    assert!(store.roll_adapter_back("new", &event("old")).await.expect("roll back"));
+    assert_eq!(found().await, [(TARGET.to_owned(), "new".to_owned())]);
+    assert!(store.activate_adapter(&event("third"), b"third").await.expect("activate"));
+    assert_eq!(found().await, []);
 }
