@@ -81,14 +81,14 @@ impl AdapterSwap {
         }
     }
 
-    /// The file's adapter, which was replaced while no host ran, unless it fails its check or writes something else than
-    /// the one that was active: then that one.
+    /// The file's adapter, which was replaced while no host ran. If it fails its check or writes something else than the
+    /// one that was active: that one.
     pub(super) async fn compared_at_start(&mut self, loaded: Loaded, active: &str) -> Result<Loaded, Failure> {
         let kept = match self.load_kept(active).await {
             Ok(kept) => kept,
             Err(failure) => {
                 let error = &failure.message;
-                tracing::warn!(target_name = %self.control.name(), error, "the new adapter is compared with no other one");
+                tracing::warn!(target_name = %self.control.name(), error, "the new adapter is compared with no other");
                 return Ok(loaded);
             }
         };
@@ -108,7 +108,7 @@ impl AdapterSwap {
         }
     }
 
-    /// Activates an adapter that gets no canary, unless it writes something else for changes that were delivered before.
+    /// Activates an adapter that gets no canary, unless it writes something else for what was delivered before.
     ///
     /// # Errors
     /// The target's failure while they were compared: nothing was decided.

@@ -126,10 +126,8 @@ impl AdapterSwap {
                 "the file's adapter was rolled back".to_owned()
             }
             Ok(loaded) if !self.other_hosts_running().await => {
-                return match self.wants_comparison(loaded, &desired) {
-                    true => self.compared_at_start(file?, &active).await,
-                    false => file,
-                };
+                let wants_comparison = self.wants_comparison(loaded, &desired);
+                return if wants_comparison { self.compared_at_start(file?, &active).await } else { file };
             }
             Ok(_) => "other hosts use another adapter than the file's".to_owned(),
             Err(failure) => failure.message.clone(),

@@ -33,11 +33,11 @@ pub(super) async fn openemr(options: &Options) -> Result<Vec<Row>> {
         let mut target = Connection::open(stand.target_url()).await?;
         baseline.push(rate(count, read_all(&mut target).await?));
         let number = "CAST(SUBSTRING(pubpid, 3) AS SIGNED)";
-        let (deletes, edits) = (format!("{number} % {DELETE_EACH} = 1"), format!("{number} % {EDIT_EACH} = 0"));
-        let deleted = patients(&mut target, &deletes).await?;
-        target.execute(&format!("DELETE FROM patient_data WHERE {deletes}"), &[]).await?;
-        let edited = patients(&mut target, &edits).await?;
-        target.execute(&format!("UPDATE patient_data SET city = 'X' WHERE {edits}"), &[]).await?;
+        let (is_deleted, is_edited) = (format!("{number} % {DELETE_EACH} = 1"), format!("{number} % {EDIT_EACH} = 0"));
+        let deleted = patients(&mut target, &is_deleted).await?;
+        target.execute(&format!("DELETE FROM patient_data WHERE {is_deleted}"), &[]).await?;
+        let edited = patients(&mut target, &is_edited).await?;
+        target.execute(&format!("UPDATE patient_data SET city = 'X' WHERE {is_edited}"), &[]).await?;
         find_and_repair(&stand, "openemr", count, edited, deleted).await?;
 
         // In turn first and second, since the second finds the tables in memory.
@@ -126,7 +126,8 @@ async fn find_and_repair(
     for (state, mut expected) in [("edited", edited), ("gone", deleted)] {
         let of_state = listed.iter().filter(|finding| finding["state"] == state);
         let mut ids: Vec<_> = of_state.filter_map(|finding| finding["aggregate_id"].as_str()).collect();
-        (ids.sort_unstable(), expected.sort_unstable());
+        ids.sort_unstable();
+        expected.sort_unstable();
         ensure!(ids == expected, "{state}: {} expected, {} found, or others", expected.len(), ids.len());
     }
     ensure!(listed.len() == changed, "{} are listed, and {changed} were changed", listed.len());

@@ -66,6 +66,8 @@ const MEANT: &[(&str, &str)] = &[
     ("count_causes, without kind, since", "n"),
     // Of at most 10,000 rows.
     ("failed_lately", "n"),
+    // Of at most 100 rows.
+    ("audit_bulk_decisions", "c"),
     // Of so many as one step takes, or as are shown.
     ("next_waiting", "n"),
     // Only its last row.

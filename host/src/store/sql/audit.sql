@@ -59,12 +59,14 @@ ORDER BY t.id DESC
 LIMIT :limit;
 
 -- name: audit_bulk_decisions
--- The newest commands that changed something about many at once since a time, each by its first event.
+-- The newest commands that changed something about many at once since a time, each by its first event. Of the newest
+-- 100,000 events.
 SELECT {audit_columns(t)}
 FROM (
     SELECT MIN(b.id) AS first_id
-    FROM audit_event b {force_index(audit_event_aggregate)}
-    WHERE b.aggregate_id IS NULL AND b.outcome = :outcome AND b.item_count > 0 AND b.recorded_at >= :since
+    FROM audit_event b {force_index(PRIMARY)}
+    WHERE b.id > (SELECT h.event_id FROM audit_head h WHERE h.only_row = 1) - 100000
+        AND b.aggregate_id IS NULL AND b.outcome = :outcome AND b.item_count > 0 AND b.recorded_at >= :since
         AND b.action IN (:actions...)
     GROUP BY b.command_id
     ORDER BY MIN(b.id) DESC
