@@ -112,8 +112,8 @@ async fn an_aggregate_of_any_type_is_named_in_every_command(backend: Backend) {
     assert!(traced.contains("E-2025-0001") && traced.contains("openemr"), "{traced}");
     let why = stand.host.run(&["why", "--type", "encounter", "--id", "E-2025-0001", "--target", "openemr"]);
     assert!(why.stdout.contains("E-2025-0001"), "{}{}", why.stdout, why.stderr);
-    let resent = stand.run(&format!("resync --target openemr {of}"));
-    assert!(resent.contains("1 clinical records queued for openemr sync"), "{resent}");
+    let queued = stand.run(&format!("resync --target openemr {of}"));
+    assert!(queued.contains("1 clinical records queued for openemr sync"), "{queued}");
     stand.deliver();
 
     append(stand.store.url(), "create", ("encounter", "E-X"), &json!({ "status": "unheard" }), &json!([])).await;
