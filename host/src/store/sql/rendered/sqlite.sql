@@ -1693,7 +1693,8 @@ SELECT t.id, t.recorded_at, t.command_id, t.os_user, t.os_uid, t.login, t.acting
 FROM (
     SELECT MIN(b.id) AS first_id
     FROM audit_event b
-    WHERE b.aggregate_id IS NULL AND b.outcome = ? AND b.item_count > 0 AND b.recorded_at >= ?
+    WHERE b.id > (SELECT h.event_id FROM audit_head h WHERE h.only_row = 1) - 100000
+        AND b.aggregate_id IS NULL AND b.outcome = ? AND b.item_count > 0 AND b.recorded_at >= ?
         AND b.action IN (?, ?)
     GROUP BY b.command_id
     ORDER BY MIN(b.id) DESC
