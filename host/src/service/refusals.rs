@@ -69,7 +69,7 @@ impl<'a> Writing<'a> {
     pub(super) async fn refused(
         &self,
         transaction: &mut StoreTransaction,
-        moves: Moves,
+        on_move: Moves,
     ) -> Result<Vec<RefusedRecord>, StoreError> {
         let referenced = self.written.iter().flat_map(|record| record.references());
         let deleted = transaction.deleted_among(referenced.map(|reference| reference.aggregate_id.as_str())).await?;
@@ -79,7 +79,7 @@ impl<'a> Writing<'a> {
         let moved = self.moved(&merges);
         if !moved.is_empty() {
             let left_behind = self.left_behind(transaction, &moved, &merges).await?;
-            refused.extend(judge(&moved, &left_behind, moves));
+            refused.extend(judge(&moved, &left_behind, on_move));
         }
         Ok(refused)
     }
@@ -158,11 +158,11 @@ impl<'a> Writing<'a> {
     ) -> Result<BTreeMap<String, Vec<AggregateKey>>, StoreError> {
         let survivors: HashSet<_> = moved.iter().map(|one| survivor_of(merges, one.from)).collect();
         let survivors: Vec<_> = survivors.into_iter().collect();
-        let merged = transaction.merges_into(&survivors).await?;
+        let before = transaction.merges_into(&survivors).await?;
         let mut searched = Vec::new();
         for one in moved {
             let survivor = survivor_of(merges, one.from);
-            let into = merged.keys().map(String::as_str).filter(|patient| survivor_of(&merged, patient) == survivor);
+            let into = before.keys().map(String::as_str).filter(|patient| survivor_of(&before, patient) == survivor);
             let encounter_id = one.record.key().aggregate_id.as_str();
             searched.extend(into.chain([survivor]).map(|patient_id| EncounterOfPatient { encounter_id, patient_id }));
         }
@@ -178,13 +178,13 @@ impl<'a> Writing<'a> {
 }
 
 /// Refuses or logs the encounters that leave records behind.
-fn judge(moved: &[Moved<'_>], left_behind: &BTreeMap<String, Vec<AggregateKey>>, moves: Moves) -> Vec<RefusedRecord> {
+fn judge(moved: &[Moved<'_>], left_behind: &BTreeMap<String, Vec<AggregateKey>>, on_move: Moves) -> Vec<RefusedRecord> {
     let mut refused = Vec::new();
     for Moved { record, from, to } in moved {
         let encounter = record.key().aggregate_id.as_str();
         let Some(keys) = left_behind.get(encounter) else { continue };
         let records = named(keys);
-        match moves {
+        match on_move {
             Moves::Log => {
                 tracing::warn!(encounter, from, to, records, "encounter moved to another patient without its records");
             }
