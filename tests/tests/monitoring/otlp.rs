@@ -97,7 +97,9 @@ impl Collector {
     /// Everything that came, as text as far as it is text.
     pub(super) fn received(&self) -> String {
         let bodies = self.bodies.lock().expect("lock");
-        bodies.iter().map(|(path, body)| format!("{path} {}\n", String::from_utf8_lossy(body))).collect()
+        let texts: Vec<_> =
+            bodies.iter().map(|(path, body)| path.clone() + " " + &String::from_utf8_lossy(body)).collect();
+        texts.join("\n")
     }
 
     /// A host that sends everything here, soon.
