@@ -81,8 +81,8 @@ impl AdapterSwap {
         }
     }
 
-    /// The file's adapter, which was replaced while no host ran. If it fails its check or writes something else than the
-    /// one that was active: that one.
+    /// The file's adapter, which was replaced while no host ran. If it fails its check, or writes something else than
+    /// the one that was active: that one.
     pub(super) async fn compared_at_start(&mut self, loaded: Loaded, active: &str) -> Result<Loaded, Failure> {
         let kept = match self.load_kept(active).await {
             Ok(kept) => kept,
