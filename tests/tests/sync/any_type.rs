@@ -268,12 +268,12 @@ async fn a_ramp_stops_while_the_cause_lasts_and_retries_everything_once_it_is_go
     let ramp = |count: u32| format!("{count} \"ramp\"");
     let expected = [ramp(2), ramp(2), ramp(1), "1 \"limit 1\"".to_owned()];
     assert_eq!(shown[..4], expected, "one event for each step, newest first: {audit}");
-    let story = host.run(&["trace", "--type", "lab-result", "--id", "L-2", "--json"]).expect_success().json();
-    let events = story["events"].as_array().expect("events");
-    let retries: Vec<_> =
+    let traced = host.run(&["trace", "--type", "lab-result", "--id", "L-2", "--json"]).expect_success().json();
+    let events = traced["events"].as_array().expect("events");
+    let of_many: Vec<_> =
         events.iter().filter(|event| event["event"] == "command" && event["of_many"] == true).collect();
-    let details: Vec<_> = retries.iter().map(|event| event["detail"].as_str()).collect();
-    assert_eq!(details, [Some("ramp"), Some("limit 1"), Some("ramp")], "each command once, no dry run: {story:#}");
+    let details: Vec<_> = of_many.iter().map(|event| event["detail"].as_str()).collect();
+    assert_eq!(details, [Some("ramp"), Some("limit 1"), Some("ramp")], "each command once, no dry run: {traced:#}");
 }
 
 #[tokio::test]
