@@ -133,6 +133,8 @@ impl Stand {
         self.put(2).await;
         self.settle(running, "refused and held", |counts| counts["failed"] >= 3);
         let _ = self.host.run(&["target", "pause", "openemr"]).expect_success();
+        // What is written before the host follows would be delivered.
+        running.wait_for_log("target paused", LIMIT).expect("the host follows");
         self.server.answer(Answer::Down);
         self.put(3).await;
         let (now, past) = (milliseconds_since_1970(), milliseconds_since_1970() - 60_000);
