@@ -103,9 +103,9 @@ async fn an_attempt_over_http_is_recorded_with_its_requests_and_no_value() {
     let path = put["path"].as_str().expect("a path");
     assert!(path.ends_with("/{id}"), "{path}");
     let delivery = event(&events, "delivery");
-    assert_eq!((&delivery["remote_id"], &delivery["remote_version"]), (&"marked-id-77".into(), &"\"1\"".into()));
-    let shown = host.run(&["trace", "marked-id-77"]).expect_success().stdout;
-    assert!(shown.contains("change 1 at x: done (ID marked-id-77, version \"1\")\n"), "{shown}");
+    assert_eq!((&delivery["remote_id"], &delivery["remote_version"]), (&ID.into(), &"\"1\"".into()));
+    let shown = host.run(&["trace", ID]).expect_success().stdout;
+    assert!(shown.contains(&format!("change 1 at x: done (ID {ID}, version \"1\")\n")), "{shown}");
     assert_eq!((put["status"].is_u64(), &put["count"]), (true, &1.into()), "{put}");
     let texts = journal(&host).await;
     assert_unmarked(&texts);
