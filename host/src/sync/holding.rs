@@ -139,8 +139,11 @@ impl AdapterSwap {
         Ok(())
     }
 
-    /// Compares two adapters until that shows something. With an old one that fails its own check there is nothing to
-    /// compare.
+    /// Compares two adapters until that shows something. With an old one that does not work any more, as after a change
+    /// of the target's tables, there is nothing to compare.
+    ///
+    /// # Errors
+    /// When the target does not answer.
     async fn compare_without_deliveries(
         &self,
         old: Arc<Adapter>,
@@ -148,12 +151,14 @@ impl AdapterSwap {
     ) -> Result<CanaryResult, Failure> {
         let old = match self.control.check(&old).await {
             Ok(report) => self.control.checked(old, report.state).await,
-            Err(failure) if failure.kind == FailureKind::Adapter => return Ok(CanaryResult::Passed),
-            Err(failure) => return Err(failure),
+            Err(failure) => return without_old(failure),
         };
         let canary = Canary::new(candidate, true);
         loop {
-            let comparison = self.compare_recent(&old, &canary.candidate).await?;
+            let comparison = match self.compare_recent(&old, &canary.candidate).await {
+                Ok(comparison) => comparison,
+                Err(failure) => return without_old(failure),
+            };
             match conclude(&canary, Ok(comparison)) {
                 Conclusion::Ends(result) => return Ok(result),
                 Conclusion::MayDeliver => return Ok(CanaryResult::Passed),
@@ -178,4 +183,11 @@ impl AdapterSwap {
             self.control.target().compare(old, new, &changes).await
         }
     }
+}
+
+/// What follows when the old adapter failed where the new one has passed its check: later, if the target is away.
+fn without_old(failure: Failure) -> Result<CanaryResult, Failure> {
+    use FailureKind::{Delayed, Throttled, Transient, Unavailable};
+    let is_away = matches!(failure.kind, Unavailable | Throttled | Delayed | Transient);
+    if is_away { Err(failure) } else { Ok(CanaryResult::Passed) }
 }

@@ -305,6 +305,22 @@ async fn a_file_that_was_replaced_while_no_host_ran_is_compared_before_its_first
     has_no_value(&history(&host));
 }
 
+/// The target's tables changed, and with them the adapter: the old one cannot be compared with.
+#[tokio::test]
+async fn a_file_that_replaces_an_adapter_which_works_no_more_is_used_at_once() {
+    let target = target(Backend::Sqlite).await.expect("SQLite is always there");
+    let host = host(&target);
+    put(&host, &born_on("A-1", BORN));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let first = active(&host);
+    target.execute("ALTER TABLE person DROP COLUMN sex").await.expect("alter");
+    put_in_place(&host, &variant("testing-people", "no-sex"));
+    put(&host, &born_on("A-2", BORN));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert!(held(&host).is_none() && active(&host) != first, "{}", people(&host));
+    assert_eq!(persons(&target).await, [format!("A-1 {BORN}"), format!("A-2 {BORN}")]);
+}
+
 #[tokio::test]
 async fn one_key_switches_the_comparison_off() {
     let target = target(Backend::Sqlite).await.expect("SQLite is always there");
